@@ -6,7 +6,7 @@ namespace NbdFuse.Native;
 /// A child process, started by posix_spawn: nothing of managed code runs between fork and exec. Not tied to our death.
 /// </summary>
 /// <remarks>THREADING: all members may be used from any thread. The child is reaped exactly once, by whoever sees its end first.</remarks>
-public sealed unsafe class ChildProcess : IDisposable
+public sealed class ChildProcess : IDisposable
 {
     private const nint PidfdSendSignalNumber = 424;
     private const nint PidfdOpenNumber = 434;
@@ -40,7 +40,7 @@ public sealed unsafe class ChildProcess : IDisposable
     /// <summary>Starts a process with default signal dispositions and nothing blocked.</summary>
     /// <param name="options">What to start.</param>
     /// <exception cref="PosixException">The program was not found, or the system refused.</exception>
-    public static ChildProcess Spawn(SpawnOptions options)
+    public static unsafe ChildProcess Spawn(SpawnOptions options)
     {
         using SpawnRequest request = new(options);
         int pid = request.Run();
@@ -137,7 +137,7 @@ public sealed unsafe class ChildProcess : IDisposable
         }
     }
 
-    private bool TryReap()
+    private unsafe bool TryReap()
     {
         lock (_lock)
         {
