@@ -72,6 +72,9 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         return false;
     }
 
+    /// <summary>End of a block, the last one's being the device's; written so that a device of 2^63-1 bytes can't overflow.</summary>
+    private long BlockEnd(long block) => _size - block <= _block ? _size : block + _block;
+
     private void Start(BlockRequest request)
     {
         if (_freeCount == 0)
@@ -88,7 +91,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         long firstBlock = request.Offset - (request.Offset % _block);
         long lastBlock = (request.End - 1) - ((request.End - 1) % _block);
         bool partialHead = request.Offset != firstBlock;
-        bool partialTail = request.End != Math.Min(lastBlock + _block, _size);
+        bool partialTail = request.End != BlockEnd(lastBlock);
         if (firstBlock == lastBlock)
         {
             partialHead |= partialTail;
@@ -97,7 +100,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         context.Head = partialHead ? firstBlock : -1;
         context.Tail = partialTail ? lastBlock : -1;
-        context.MiddleStart = partialHead ? Math.Min(firstBlock + _block, request.End) : firstBlock;
+        context.MiddleStart = partialHead ? Math.Min(BlockEnd(firstBlock), request.End) : firstBlock;
         context.MiddleEnd = partialTail ? lastBlock : request.End;
         switch (request.Operation)
         {
@@ -113,7 +116,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
                 break;
             case BlockOperation.Cache:
                 context.MiddleStart = firstBlock;
-                context.MiddleEnd = Math.Min(lastBlock + _block, _size);
+                context.MiddleEnd = BlockEnd(lastBlock);
                 context.Phase = Phase.Last;
                 IssueMiddle(index);
                 break;
@@ -235,7 +238,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         BlockRequest parent = context.Parent!;
         long start = Math.Max(block, parent.Offset);
-        long end = Math.Min(block + _block, parent.End);
+        long end = Math.Min(BlockEnd(block), parent.End);
         Span<byte> target = bounce[(int)(start - block)..(int)(end - block)];
         if (parent.Operation == BlockOperation.Write)
         {
@@ -262,7 +265,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         BlockRequest parent = context.Parent!;
         long start = Math.Max(block, parent.Offset);
-        long end = Math.Min(block + _block, parent.End);
+        long end = Math.Min(BlockEnd(block), parent.End);
         bounce[(int)(start - block)..(int)(end - block)]
             .CopyTo(parent.Buffer.Span[(int)(start - parent.Offset)..]);
     }

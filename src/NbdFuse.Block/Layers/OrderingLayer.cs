@@ -91,7 +91,7 @@ public sealed class OrderingLayer : IBlockDevice, IBlockCompletion
     {
         int position = _active++;
         _start[position] = request.Offset & ~_blockMask;
-        _end[position] = (request.End + _blockMask) & ~_blockMask;
+        _end[position] = WidenEnd(request.End);
         _tag[position] = request.Tag;
         _positionOfTag[request.Tag] = position;
         request.Push(this);
@@ -126,10 +126,14 @@ public sealed class OrderingLayer : IBlockDevice, IBlockCompletion
         Waiting--;
     }
 
+    /// <summary>End of the last block touched; a device may end just below 2^63, where rounding up would overflow.</summary>
+    private long WidenEnd(long end) =>
+        end > long.MaxValue - _blockMask ? long.MaxValue : (end + _blockMask) & ~_blockMask;
+
     private bool OverlapsActive(BlockRequest request)
     {
         long start = request.Offset & ~_blockMask;
-        long end = (request.End + _blockMask) & ~_blockMask;
+        long end = WidenEnd(request.End);
         for (int i = 0; i < _active; i++)
         {
             if (_start[i] < end && start < _end[i])
@@ -144,10 +148,10 @@ public sealed class OrderingLayer : IBlockDevice, IBlockCompletion
     private bool OverlapsWaiting(BlockRequest request, BlockRequest? until)
     {
         long start = request.Offset & ~_blockMask;
-        long end = (request.End + _blockMask) & ~_blockMask;
+        long end = WidenEnd(request.End);
         for (BlockRequest? other = _waiting.First; other is not null && !ReferenceEquals(other, until); other = other.Next)
         {
-            if ((other.Offset & ~_blockMask) < end && start < ((other.End + _blockMask) & ~_blockMask))
+            if ((other.Offset & ~_blockMask) < end && start < WidenEnd(other.End))
             {
                 return true;
             }
