@@ -1,0 +1,56 @@
+using System.Buffers.Binary;
+
+namespace NbdFuse.Protocol;
+
+/// <summary>Head of a structured reply chunk (proto.md, "Structured reply chunk message"); the payload follows it.</summary>
+/// <param name="Flags">Reply flags.</param>
+/// <param name="Type">Type of the chunk.</param>
+/// <param name="Cookie">Cookie of the request.</param>
+/// <param name="Length">Length of the payload in bytes.</param>
+public readonly record struct NbdStructuredReplyHeader(NbdReplyFlags Flags, NbdReplyType Type, ulong Cookie, uint Length)
+{
+    /// <summary>Bytes on the wire.</summary>
+    public const int Size = 20;
+
+    /// <summary>Writes the header.</summary>
+    /// <exception cref="ArgumentException">The destination is shorter than <see cref="Size"/>.</exception>
+    public static void Write(Span<byte> destination, NbdReplyFlags flags, NbdReplyType type, ulong cookie, uint length)
+    {
+        // One check up front: a header is written whole or not at all.
+        if (destination.Length < Size)
+        {
+            throw new ArgumentException("Too short for the header.", nameof(destination));
+        }
+
+        BinaryPrimitives.WriteUInt32BigEndian(destination, NbdMagic.StructuredReply);
+        BinaryPrimitives.WriteUInt16BigEndian(destination[4..], (ushort)flags);
+        BinaryPrimitives.WriteUInt16BigEndian(destination[6..], (ushort)type);
+        BinaryPrimitives.WriteUInt64BigEndian(destination[8..], cookie);
+        BinaryPrimitives.WriteUInt32BigEndian(destination[16..], length);
+    }
+
+    /// <summary>Reads the header.</summary>
+    /// <returns>False when the source is shorter than <see cref="Size"/> or has another magic.</returns>
+    public static bool TryRead(ReadOnlySpan<byte> source, out NbdStructuredReplyHeader header)
+    {
+        header = default;
+        if (source.Length < Size
+            || BinaryPrimitives.ReadUInt32BigEndian(source) != NbdMagic.StructuredReply)
+        {
+            return false;
+        }
+
+        header = new NbdStructuredReplyHeader(
+            (NbdReplyFlags)BinaryPrimitives.ReadUInt16BigEndian(source[4..]),
+            (NbdReplyType)BinaryPrimitives.ReadUInt16BigEndian(source[6..]),
+            BinaryPrimitives.ReadUInt64BigEndian(source[8..]),
+            BinaryPrimitives.ReadUInt32BigEndian(source[16..]));
+        return true;
+    }
+
+    /// <summary>Whether the chunk reports an error, known or not (bit 15 of the type).</summary>
+    public bool IsError => ((ushort)Type & 0x8000) != 0;
+
+    /// <summary>Whether this is the last chunk of the reply (NBD_REPLY_FLAG_DONE).</summary>
+    public bool IsDone => (Flags & NbdReplyFlags.Done) != 0;
+}
