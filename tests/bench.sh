@@ -127,7 +127,7 @@ write_markdown() {
 finish() {
     local text=$work/report bars
     bars=$(report bars)
-    { cat "$work/environment"; echo; report tables; echo; printf '%s\n' "$bars"; echo; report noise; } >"$text"
+    { cat "$work/environment"; echo; report tables; [ -z "$bars" ] || printf "%s\n\n" "$bars"; report noise; } >"$text"
     cat "$text"
     if [ "$markdown" ]; then
         write_markdown "$markdown" "$text" || exit 2

@@ -196,7 +196,7 @@ function bars(    j, c, a, q, n, best, m) {
             a = rate(c, "ours"); q = rate(c, "qsd"); n = rate(c, "nbdfuse")
             if (a == "" || q == "" || n == "") { bar("", cell_text(c) ": the better of both peers"); continue }
             best = q > n ? "qsd" : "nbdfuse"
-            bar(ratio(c, best) >= 1, sprintf("%s: %s of the better peer (%s), bar 1.0", cell_text(c), ratio_text(c, best), title(best)))
+            bar(ratio(c, best) >= 1, sprintf("%s: %.3f of the better peer (%s), bar 1.0", cell_text(c), ratio(c, best), title(best)))
         }
     }
     if (!bar_count) print "none applies to these cells"
