@@ -146,6 +146,9 @@ public static class Errno
     /// <summary>Socket operation on non-socket.</summary>
     public const int ENOTSOCK = 88;
 
+    /// <summary>Protocol wrong type for socket.</summary>
+    public const int EPROTOTYPE = 91;
+
     /// <summary>Destination address required.</summary>
     public const int EDESTADDRREQ = 89;
 
