@@ -115,7 +115,8 @@ internal sealed partial class NbdConnection
         {
             // Only headers are wanted: what follows goes straight to where it belongs.
             int header = _structured ? NbdStructuredReplyHeader.Size + NbdOffsetDataChunk.Size : NbdSimpleReplyHeader.Size;
-            length = _largeReads == _table.Count ? Math.Max(header - (_end - _start), 1) : MixedReceiveBytes;
+            int missing = header - (_end - _start);
+            length = _largeReads == _table.Count && missing > 0 ? missing : MixedReceiveBytes;
         }
 
         if (_start == _end)
