@@ -57,7 +57,7 @@ public class EventLoopTests
     }
 
     [Fact]
-    public void A_readable_descriptor_calls_its_handler()
+    public async Task A_readable_descriptor_calls_its_handler()
     {
         using TestLoop test = new();
         PosixException.Check(Posix.Pipe2(out int reader, out int writer, OpenFlags.NonBlocking), "pipe");
@@ -73,13 +73,12 @@ public class EventLoopTests
         test.Loop.Start();
 
         Assert.Equal(5, Posix.Write(writer, "hello"u8));
-        Assert.True(got.Task.Wait(TestLoop.Patience));
-        Assert.Equal(5, got.Task.Result);
+        Assert.Equal(5, await got.Task.WaitAsync(TestLoop.Patience));
         test.Invoke(() => Assert.Equal(0, test.Loop.Remove(reader)));
     }
 
     [Fact]
-    public void A_handler_removed_by_another_in_the_same_batch_is_not_called()
+    public async Task A_handler_removed_by_another_in_the_same_batch_is_not_called()
     {
         using TestLoop test = new();
         (int Reader, int Writer)[] pipes = new (int, int)[2];
@@ -115,7 +114,7 @@ public class EventLoopTests
             }
 
             test.Loop.Start();
-            Assert.True(first.Task.Wait(TestLoop.Patience));
+            await first.Task.WaitAsync(TestLoop.Patience);
             test.Invoke(() => { });
             Assert.Null(test.Loop.Failure);
             Assert.Equal(1, calls);
@@ -142,7 +141,7 @@ public class EventLoopTests
     }
 
     [Fact]
-    public void Timers_fire_in_the_order_of_their_times_and_not_before()
+    public async Task Timers_fire_in_the_order_of_their_times_and_not_before()
     {
         using TestLoop test = new();
         List<string> order = [];
@@ -169,13 +168,13 @@ public class EventLoopTests
         Assert.False(test.Loop.Cancel(cancelled));
 
         test.Loop.Start();
-        Assert.True(done.Task.Wait(TestLoop.Patience));
+        await done.Task.WaitAsync(TestLoop.Patience);
         Assert.False(early, "a timer fired before its time");
         Assert.Equal(["early", "moved", "late"], order);
     }
 
     [Fact]
-    public void A_timer_can_schedule_itself_again()
+    public async Task A_timer_can_schedule_itself_again()
     {
         using TestLoop test = new();
         int count = 0;
@@ -193,7 +192,7 @@ public class EventLoopTests
         });
         test.Loop.Schedule(timer, 0);
         test.Loop.Start();
-        Assert.True(done.Task.Wait(TestLoop.Patience));
+        await done.Task.WaitAsync(TestLoop.Patience);
         Assert.Equal(5, count);
     }
 
@@ -262,7 +261,7 @@ public class EventLoopTests
     [Theory]
     [InlineData(0)]
     [InlineData(50)]
-    public void A_steady_turn_allocates_nothing(int spinMicroseconds)
+    public async Task A_steady_turn_allocates_nothing(int spinMicroseconds)
     {
         using TestLoop test = new(new EventLoopOptions { SpinMicroseconds = spinMicroseconds });
         using FileDescriptor ping = FileDescriptor.OwnOrThrow(Posix.EventFdCreate(), "eventfd");
@@ -303,7 +302,7 @@ public class EventLoopTests
         { Spin = true });
         test.Loop.Start();
         Posix.EventFdWrite(ping.Value);
-        Assert.True(done.Task.Wait(TestLoop.Patience));
+        await done.Task.WaitAsync(TestLoop.Patience);
         Assert.Equal(0, allocated);
     }
 

@@ -28,7 +28,7 @@ public class LoopMailboxTests
     [Theory]
     [InlineData(0)]
     [InlineData(50)]
-    public void Several_producers_lose_and_reorder_nothing(int spinMicroseconds)
+    public async Task Several_producers_lose_and_reorder_nothing(int spinMicroseconds)
     {
         const int Producers = 4;
         const int PerProducer = 20_000;
@@ -70,7 +70,7 @@ public class LoopMailboxTests
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
 
-        Assert.True(done.Task.Wait(TestLoop.Patience), $"taken {taken}");
+        await done.Task.WaitAsync(TestLoop.Patience);
         Assert.Null(wrong);
     }
 }
