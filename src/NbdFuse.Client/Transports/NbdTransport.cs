@@ -53,7 +53,7 @@ public abstract class NbdTransport : IAsyncDisposable
     /// <param name="options">What to negotiate; the goal must be <see cref="NbdHandshakeGoal.Go"/>.</param>
     /// <param name="cancellationToken">Breaks the attempt off.</param>
     /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
-    public async Task<NbdConnection> OpenAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default)
+    public async Task<NegotiatedSocket> OpenAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         if (options.Goal != NbdHandshakeGoal.Go)
@@ -68,7 +68,7 @@ public abstract class NbdTransport : IAsyncDisposable
                 async connected =>
                 {
                     socket = connected;
-                    return new NbdConnection(
+                    return new NegotiatedSocket(
                         connected,
                         await NbdHandshake.NegotiateAsync(connected, options, Logger, cancellationToken).ConfigureAwait(false));
                 },
