@@ -178,10 +178,9 @@ public sealed class HandshakeLimitTests
     {
         Action[] play =
         [
-            () => peer.SendGreeting(ScriptedPeer.Modern),
+            () => peer.Greet(),
             () =>
             {
-                peer.ReadClientFlags();
                 peer.ExpectOption(NbdOption.StructuredReply);
                 peer.Ack(NbdOption.StructuredReply);
             },

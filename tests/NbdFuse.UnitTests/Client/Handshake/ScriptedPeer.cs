@@ -38,6 +38,9 @@ internal sealed class ScriptedPeer : IDisposable
         return new ScriptedPeer(FileDescriptor.Own(ours));
     }
 
+    /// <summary>Plays on an accepted connection.</summary>
+    public static ScriptedPeer Over(FileDescriptor socket) => new(socket);
+
     /// <summary>Writes until done; false when the client has gone.</summary>
     public bool TrySend(ReadOnlySpan<byte> bytes)
     {
