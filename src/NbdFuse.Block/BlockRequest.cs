@@ -77,6 +77,12 @@ public sealed class BlockRequest
     /// <summary>The payload of this Read reached its caller through <see cref="Sink"/>.</summary>
     public bool IsDelivered { get; set; }
 
+    /// <summary>
+    /// How a helper thread ended this request, as an errno, on its way back to the loop that calls
+    /// <see cref="Complete"/>.
+    /// </summary>
+    public int TransferError { get; set; }
+
     /// <summary>Monotonic milliseconds at which the request entered the queue.</summary>
     public long StartedMs { get; set; }
 

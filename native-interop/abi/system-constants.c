@@ -1,0 +1,217 @@
+/* Numbers of system calls. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <linux/falloc.h>
+#include <linux/vm_sockets.h>
+#include "abi-dump.h"
+
+void dump_system_constants(void)
+{
+    CONST("Errno.EPERM", EPERM);
+    CONST("Errno.ENOENT", ENOENT);
+    CONST("Errno.ESRCH", ESRCH);
+    CONST("Errno.EINTR", EINTR);
+    CONST("Errno.EIO", EIO);
+    CONST("Errno.ENXIO", ENXIO);
+    CONST("Errno.E2BIG", E2BIG);
+    CONST("Errno.EBADF", EBADF);
+    CONST("Errno.ECHILD", ECHILD);
+    CONST("Errno.EAGAIN", EAGAIN);
+    CONST("Errno.EWOULDBLOCK", EWOULDBLOCK);
+    CONST("Errno.ENOMEM", ENOMEM);
+    CONST("Errno.EACCES", EACCES);
+    CONST("Errno.EFAULT", EFAULT);
+    CONST("Errno.ENOTBLK", ENOTBLK);
+    CONST("Errno.EBUSY", EBUSY);
+    CONST("Errno.EEXIST", EEXIST);
+    CONST("Errno.EXDEV", EXDEV);
+    CONST("Errno.ENODEV", ENODEV);
+    CONST("Errno.ENOTDIR", ENOTDIR);
+    CONST("Errno.EISDIR", EISDIR);
+    CONST("Errno.EINVAL", EINVAL);
+    CONST("Errno.ENFILE", ENFILE);
+    CONST("Errno.EMFILE", EMFILE);
+    CONST("Errno.ENOTTY", ENOTTY);
+    CONST("Errno.ETXTBSY", ETXTBSY);
+    CONST("Errno.EFBIG", EFBIG);
+    CONST("Errno.ENOSPC", ENOSPC);
+    CONST("Errno.ESPIPE", ESPIPE);
+    CONST("Errno.EROFS", EROFS);
+    CONST("Errno.EMLINK", EMLINK);
+    CONST("Errno.EPIPE", EPIPE);
+    CONST("Errno.EDOM", EDOM);
+    CONST("Errno.ERANGE", ERANGE);
+    CONST("Errno.EDEADLK", EDEADLK);
+    CONST("Errno.ENAMETOOLONG", ENAMETOOLONG);
+    CONST("Errno.ENOSYS", ENOSYS);
+    CONST("Errno.ENOTEMPTY", ENOTEMPTY);
+    CONST("Errno.ELOOP", ELOOP);
+    CONST("Errno.ENODATA", ENODATA);
+    CONST("Errno.ETIME", ETIME);
+    CONST("Errno.EPROTO", EPROTO);
+    CONST("Errno.EBADMSG", EBADMSG);
+    CONST("Errno.EOVERFLOW", EOVERFLOW);
+    CONST("Errno.EILSEQ", EILSEQ);
+    CONST("Errno.ENOTSOCK", ENOTSOCK);
+    CONST("Errno.EDESTADDRREQ", EDESTADDRREQ);
+    CONST("Errno.EMSGSIZE", EMSGSIZE);
+    CONST("Errno.ENOPROTOOPT", ENOPROTOOPT);
+    CONST("Errno.EPROTONOSUPPORT", EPROTONOSUPPORT);
+    CONST("Errno.ESOCKTNOSUPPORT", ESOCKTNOSUPPORT);
+    CONST("Errno.EOPNOTSUPP", EOPNOTSUPP);
+    CONST("Errno.ENOTSUP", ENOTSUP);
+    CONST("Errno.EAFNOSUPPORT", EAFNOSUPPORT);
+    CONST("Errno.EADDRINUSE", EADDRINUSE);
+    CONST("Errno.EADDRNOTAVAIL", EADDRNOTAVAIL);
+    CONST("Errno.ENETDOWN", ENETDOWN);
+    CONST("Errno.ENETUNREACH", ENETUNREACH);
+    CONST("Errno.ENETRESET", ENETRESET);
+    CONST("Errno.ECONNABORTED", ECONNABORTED);
+    CONST("Errno.ECONNRESET", ECONNRESET);
+    CONST("Errno.ENOBUFS", ENOBUFS);
+    CONST("Errno.EISCONN", EISCONN);
+    CONST("Errno.ENOTCONN", ENOTCONN);
+    CONST("Errno.ESHUTDOWN", ESHUTDOWN);
+    CONST("Errno.ETIMEDOUT", ETIMEDOUT);
+    CONST("Errno.ECONNREFUSED", ECONNREFUSED);
+    CONST("Errno.EHOSTDOWN", EHOSTDOWN);
+    CONST("Errno.EHOSTUNREACH", EHOSTUNREACH);
+    CONST("Errno.EALREADY", EALREADY);
+    CONST("Errno.EINPROGRESS", EINPROGRESS);
+    CONST("Errno.ESTALE", ESTALE);
+    CONST("Errno.EREMOTEIO", EREMOTEIO);
+    CONST("Errno.EDQUOT", EDQUOT);
+    CONST("Errno.ENOMEDIUM", ENOMEDIUM);
+    CONST("Errno.ECANCELED", ECANCELED);
+    CONST("Errno.EKEYREJECTED", EKEYREJECTED);
+    CONST("SocketConstants.AF_UNSPEC", AF_UNSPEC);
+    CONST("SocketConstants.AF_UNIX", AF_UNIX);
+    CONST("SocketConstants.AF_INET", AF_INET);
+    CONST("SocketConstants.AF_INET6", AF_INET6);
+    CONST("SocketConstants.AF_VSOCK", AF_VSOCK);
+    CONST("SocketConstants.SOCK_STREAM", SOCK_STREAM);
+    CONST("SocketConstants.SOCK_DGRAM", SOCK_DGRAM);
+    CONST("SocketConstants.SOCK_SEQPACKET", SOCK_SEQPACKET);
+    CONST("SocketConstants.SOCK_NONBLOCK", SOCK_NONBLOCK);
+    CONST("SocketConstants.SOCK_CLOEXEC", SOCK_CLOEXEC);
+    CONST("SocketConstants.SOL_SOCKET", SOL_SOCKET);
+    CONST("SocketConstants.IPPROTO_TCP", IPPROTO_TCP);
+    CONST("SocketConstants.IPPROTO_IPV6", IPPROTO_IPV6);
+    CONST("SocketConstants.SO_REUSEADDR", SO_REUSEADDR);
+    CONST("SocketConstants.SO_TYPE", SO_TYPE);
+    CONST("SocketConstants.SO_ERROR", SO_ERROR);
+    CONST("SocketConstants.SO_SNDBUF", SO_SNDBUF);
+    CONST("SocketConstants.SO_RCVBUF", SO_RCVBUF);
+    CONST("SocketConstants.SO_KEEPALIVE", SO_KEEPALIVE);
+    CONST("SocketConstants.SO_LINGER", SO_LINGER);
+    CONST("SocketConstants.SO_PASSCRED", SO_PASSCRED);
+    CONST("SocketConstants.SO_PEERCRED", SO_PEERCRED);
+    CONST("SocketConstants.SO_ACCEPTCONN", SO_ACCEPTCONN);
+    CONST("SocketConstants.SO_SNDBUFFORCE", SO_SNDBUFFORCE);
+    CONST("SocketConstants.SO_RCVBUFFORCE", SO_RCVBUFFORCE);
+    CONST("SocketConstants.SO_PROTOCOL", SO_PROTOCOL);
+    CONST("SocketConstants.SO_DOMAIN", SO_DOMAIN);
+    CONST("SocketConstants.SO_BUSY_POLL", SO_BUSY_POLL);
+    CONST("SocketConstants.TCP_NODELAY", TCP_NODELAY);
+    CONST("SocketConstants.TCP_KEEPIDLE", TCP_KEEPIDLE);
+    CONST("SocketConstants.TCP_KEEPINTVL", TCP_KEEPINTVL);
+    CONST("SocketConstants.TCP_KEEPCNT", TCP_KEEPCNT);
+    CONST("SocketConstants.TCP_QUICKACK", TCP_QUICKACK);
+    CONST("SocketConstants.TCP_USER_TIMEOUT", TCP_USER_TIMEOUT);
+    CONST("SocketConstants.TCP_NOTSENT_LOWAT", TCP_NOTSENT_LOWAT);
+    CONST("SocketConstants.IPV6_V6ONLY", IPV6_V6ONLY);
+    CONST("SocketConstants.MSG_PEEK", MSG_PEEK);
+    CONST("SocketConstants.MSG_CTRUNC", MSG_CTRUNC);
+    CONST("SocketConstants.MSG_TRUNC", MSG_TRUNC);
+    CONST("SocketConstants.MSG_DONTWAIT", MSG_DONTWAIT);
+    CONST("SocketConstants.MSG_WAITALL", MSG_WAITALL);
+    CONST("SocketConstants.MSG_NOSIGNAL", MSG_NOSIGNAL);
+    CONST("SocketConstants.MSG_MORE", MSG_MORE);
+    CONST("SocketConstants.MSG_CMSG_CLOEXEC", MSG_CMSG_CLOEXEC);
+    CONST("SocketConstants.SCM_RIGHTS", SCM_RIGHTS);
+    CONST("SocketConstants.SHUT_RD", SHUT_RD);
+    CONST("SocketConstants.SHUT_WR", SHUT_WR);
+    CONST("SocketConstants.SHUT_RDWR", SHUT_RDWR);
+    CONST("SocketConstants.VMADDR_CID_ANY", VMADDR_CID_ANY);
+    CONST("SocketConstants.VMADDR_CID_LOCAL", VMADDR_CID_LOCAL);
+    CONST("SocketConstants.VMADDR_CID_HOST", VMADDR_CID_HOST);
+    CONST("SocketConstants.VMADDR_PORT_ANY", VMADDR_PORT_ANY);
+    CONST("EpollEvents.In", EPOLLIN);
+    CONST("EpollEvents.Priority", EPOLLPRI);
+    CONST("EpollEvents.Out", EPOLLOUT);
+    CONST("EpollEvents.Err", EPOLLERR);
+    CONST("EpollEvents.Hup", EPOLLHUP);
+    CONST("EpollEvents.RdHup", EPOLLRDHUP);
+    CONST("EpollEvents.Exclusive", EPOLLEXCLUSIVE);
+    CONST("EpollEvents.OneShot", EPOLLONESHOT);
+    CONST("EpollEvents.EdgeTriggered", EPOLLET);
+    CONST("MountFlags.ReadOnly", MS_RDONLY);
+    CONST("MountFlags.NoSuid", MS_NOSUID);
+    CONST("MountFlags.NoDevices", MS_NODEV);
+    CONST("MountFlags.NoExec", MS_NOEXEC);
+    CONST("MountFlags.Synchronous", MS_SYNCHRONOUS);
+    CONST("MountFlags.Remount", MS_REMOUNT);
+    CONST("MountFlags.NoAccessTime", MS_NOATIME);
+    CONST("MountFlags.Bind", MS_BIND);
+    CONST("MountFlags.Move", MS_MOVE);
+    CONST("MountFlags.Recursive", MS_REC);
+    CONST("MountFlags.Private", MS_PRIVATE);
+    CONST("MountFlags.Slave", MS_SLAVE);
+    CONST("MountFlags.Shared", MS_SHARED);
+    CONST("MountFlags.RelativeAccessTime", MS_RELATIME);
+    CONST("OpenFlags.WriteOnly", O_WRONLY);
+    CONST("OpenFlags.ReadWrite", O_RDWR);
+    CONST("OpenFlags.AccessMode", O_ACCMODE);
+    CONST("OpenFlags.Create", O_CREAT);
+    CONST("OpenFlags.Exclusive", O_EXCL);
+    CONST("OpenFlags.NoControllingTerminal", O_NOCTTY);
+    CONST("OpenFlags.Truncate", O_TRUNC);
+    CONST("OpenFlags.Append", O_APPEND);
+    CONST("OpenFlags.NonBlocking", O_NONBLOCK);
+    CONST("OpenFlags.DataSync", O_DSYNC);
+    CONST("OpenFlags.Direct", O_DIRECT);
+    CONST("OpenFlags.Directory", O_DIRECTORY);
+    CONST("OpenFlags.NoFollow", O_NOFOLLOW);
+    CONST("OpenFlags.NoAccessTime", O_NOATIME);
+    CONST("OpenFlags.CloseOnExec", O_CLOEXEC);
+    CONST("OpenFlags.Sync", O_SYNC);
+    CONST("OpenFlags.Path", O_PATH);
+    CONST("PollEvents.In", POLLIN);
+    CONST("PollEvents.Priority", POLLPRI);
+    CONST("PollEvents.Out", POLLOUT);
+    CONST("PollEvents.Err", POLLERR);
+    CONST("PollEvents.Hup", POLLHUP);
+    CONST("PollEvents.Invalid", POLLNVAL);
+    CONST("PollEvents.RdHup", POLLRDHUP);
+    CONST("SpliceFlags.Move", SPLICE_F_MOVE);
+    CONST("SpliceFlags.NonBlocking", SPLICE_F_NONBLOCK);
+    CONST("SpliceFlags.More", SPLICE_F_MORE);
+    CONST("Posix.SeekData", SEEK_DATA);
+    CONST("Posix.SeekHole", SEEK_HOLE);
+    CONST("Posix.FallocateKeepSize", FALLOC_FL_KEEP_SIZE);
+    CONST("Posix.FallocatePunchHole", FALLOC_FL_PUNCH_HOLE);
+    CONST("Posix.FallocateZeroRange", FALLOC_FL_ZERO_RANGE);
+    CONST("Posix.PrSetIoFlusher", PR_SET_IO_FLUSHER);
+    CONST("Posix.PrSetDumpable", PR_SET_DUMPABLE);
+    CONST("Posix.PrSetChildSubreaper", PR_SET_CHILD_SUBREAPER);
+    CONST("Posix.MlockCurrent", MCL_CURRENT);
+    CONST("Posix.MlockFuture", MCL_FUTURE);
+    CONST("Posix.MlockOnFault", MCL_ONFAULT);
+    CONST("Posix.UnmountForce", MNT_FORCE);
+    CONST("Posix.UnmountDetach", MNT_DETACH);
+    CONST("Posix.UnmountNoFollow", UMOUNT_NOFOLLOW);
+    CONST("Posix.CloneNewNamespace", CLONE_NEWNS);
+    CONST("Posix.CloneNewUser", CLONE_NEWUSER);
+    CONST("Posix.CloneFs", CLONE_FS);
+}

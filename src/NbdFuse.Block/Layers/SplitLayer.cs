@@ -1,0 +1,201 @@
+namespace NbdFuse.Block.Layers;
+
+/// <summary>
+/// Cuts requests that are longer than the device takes into pieces, a few of them in flight at a time.
+/// </summary>
+/// <remarks>
+/// A TRIM, WRITE_ZEROES or CACHE that the server finds too long all the same (EOVERFLOW) is tried again in smaller
+/// pieces; the limit found is kept.
+/// Every context owns its pieces, so that a request that has started never waits for another one's.
+/// THREADING: the loop's thread only.
+/// </remarks>
+public sealed class SplitLayer : IBlockDevice, IBlockCompletion
+{
+    private const int Contexts = 16;
+    private const int PiecesPerContext = 4;
+    private const long SmallestZeroes = 1 << 20;
+    private const long WholeRequest = -1;
+    private readonly IBlockDevice _lower;
+    private readonly Context[] _contexts = new Context[Contexts];
+    private readonly int[] _free = new int[Contexts];
+    private int _freeCount = Contexts;
+    private long _maximumZeroes;
+    private BlockRequestList _waiting;
+
+    /// <summary>Makes the layer.</summary>
+    /// <param name="lower">The device below; its limits are obeyed.</param>
+    /// <param name="ready">Ready list of the loop.</param>
+    public SplitLayer(IBlockDevice lower, ReadyList ready)
+    {
+        _lower = lower;
+        _maximumZeroes = lower.Info.MaximumZeroes;
+        Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue };
+        for (int i = 0; i < Contexts; i++)
+        {
+            _contexts[i] = new Context(ready);
+            _free[i] = i;
+        }
+    }
+
+    /// <inheritdoc/>
+    public BlockDeviceInfo Info { get; }
+
+    /// <inheritdoc/>
+    public void Submit(BlockRequest request)
+    {
+        if (HasPayload(request))
+        {
+            if (request.Length <= _lower.Info.MaximumPayload)
+            {
+                _lower.Submit(request);
+                return;
+            }
+        }
+        else if (request.Length <= _maximumZeroes)
+        {
+            if (request.Length > SmallestZeroes)
+            {
+                request.Push(this, WholeRequest);
+            }
+
+            _lower.Submit(request);
+            return;
+        }
+
+        Start(request);
+    }
+
+    /// <inheritdoc/>
+    public void EndTurn() => _lower.EndTurn();
+
+    /// <inheritdoc/>
+    bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
+    {
+        if (state == WholeRequest)
+        {
+            if (request.Error != BlockErrno.EOVERFLOW)
+            {
+                return true;
+            }
+
+            LowerZeroesLimit(request.Length);
+            Start(request);
+            return false;
+        }
+
+        Context context = _contexts[state];
+        context.Outstanding--;
+        if (request.Error == BlockErrno.EOVERFLOW && !HasPayload(request) && request.Length > SmallestZeroes)
+        {
+            LowerZeroesLimit(request.Length);
+            context.Next = request.Offset;
+        }
+        else if (request.Error != 0 && context.Error == 0)
+        {
+            context.Error = request.Error;
+        }
+
+        context.Give(request);
+        Continue((int)state);
+        return false;
+    }
+
+    private static bool HasPayload(BlockRequest request) =>
+        request.Operation is BlockOperation.Read or BlockOperation.Write;
+
+    private void LowerZeroesLimit(long failedLength)
+    {
+        long half = Math.Max(failedLength / 2, SmallestZeroes);
+        _maximumZeroes = Math.Min(_maximumZeroes, half - (half % _lower.Info.MinimumBlock));
+    }
+
+    private void Start(BlockRequest request)
+    {
+        if (_freeCount == 0)
+        {
+            _waiting.AddLast(request);
+            return;
+        }
+
+        int index = _free[--_freeCount];
+        Context context = _contexts[index];
+        context.Parent = request;
+        context.Next = request.Offset;
+        context.Error = 0;
+        Continue(index);
+    }
+
+    private void Continue(int index)
+    {
+        Context context = _contexts[index];
+        BlockRequest parent = context.Parent!;
+        bool payload = HasPayload(parent);
+
+        // Pieces without a payload go one after the other, so that one that is too long can be cut again.
+        int parallel = payload ? PiecesPerContext : 1;
+        long limit = payload ? _lower.Info.MaximumPayload : _maximumZeroes;
+        while (context.Outstanding < parallel && context.Error == 0 && context.Next < parent.End && !parent.IsAbandoned)
+        {
+            BlockRequest piece = context.Take();
+            long length = Math.Min(limit, parent.End - context.Next);
+            piece.Operation = parent.Operation;
+            piece.Flags = parent.Flags;
+            piece.Offset = context.Next;
+            piece.Length = length;
+            if (payload)
+            {
+                piece.Buffer = parent.Buffer.Slice((int)(context.Next - parent.Offset), (int)length);
+            }
+
+            context.Next += length;
+            context.Outstanding++;
+            piece.Push(this, index);
+            _lower.Submit(piece);
+        }
+
+        if (context.Outstanding > 0)
+        {
+            return;
+        }
+
+        int error = context.Error != 0 || context.Next >= parent.End ? context.Error : BlockErrno.EINTR;
+        context.Parent = null;
+        _free[_freeCount++] = index;
+        parent.Complete(error);
+        if (_waiting.TryTakeFirst(out BlockRequest? next))
+        {
+            Start(next);
+        }
+    }
+
+    private sealed class Context
+    {
+        private readonly BlockRequest[] _pieces = new BlockRequest[PiecesPerContext];
+        private int _count = PiecesPerContext;
+
+        public Context(ReadyList ready)
+        {
+            for (int i = 0; i < PiecesPerContext; i++)
+            {
+                _pieces[i] = new BlockRequest(ready, i);
+            }
+        }
+
+        public BlockRequest? Parent { get; set; }
+
+        public long Next { get; set; }
+
+        public int Outstanding { get; set; }
+
+        public int Error { get; set; }
+
+        public BlockRequest Take()
+        {
+            BlockRequest piece = _pieces[--_count];
+            piece.Reset();
+            return piece;
+        }
+
+        public void Give(BlockRequest piece) => _pieces[_count++] = piece;
+    }
+}

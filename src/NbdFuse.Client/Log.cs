@@ -1,0 +1,59 @@
+using Microsoft.Extensions.Logging;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client;
+
+/// <summary>Messages of connecting and negotiating; event identifiers 1xxx.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(1001, LogLevel.Debug, "greeting: handshake flags {Flags}")]
+    public static partial void Greeting(ILogger logger, NbdHandshakeFlags flags);
+
+    [LoggerMessage(1002, LogLevel.Trace, "option reply: {Option} {Type}, {Length} bytes")]
+    public static partial void Reply(ILogger logger, string option, string type, uint length);
+
+    [LoggerMessage(1003, LogLevel.Debug, "the server has no structured replies, using simple ones")]
+    public static partial void StructuredRepliesUnsupported(ILogger logger);
+
+    [LoggerMessage(1004, LogLevel.Warning, "structured replies refused, using simple ones: {Reason}")]
+    public static partial void StructuredRepliesRefused(ILogger logger, string reason);
+
+    [LoggerMessage(1005, LogLevel.Warning, "ignoring the server's block sizes {Minimum}/{Preferred}/{Maximum}: not a valid combination")]
+    public static partial void BlockSizesInvalid(ILogger logger, uint minimum, uint preferred, uint maximum);
+
+    [LoggerMessage(1006, LogLevel.Warning, "export \"{Name}\" has {Size} bytes, no multiple of its minimum block of {Minimum}: the last {Tail} bytes cannot be reached")]
+    public static partial void TailUnreachable(ILogger logger, string name, ulong size, uint minimum, ulong tail);
+
+    [LoggerMessage(1007, LogLevel.Debug, "the server does not know {Option}, falling back to {Fallback}")]
+    public static partial void Fallback(ILogger logger, string option, string fallback);
+
+    [LoggerMessage(1008, LogLevel.Debug, "the polite end of the handshake failed: {Reason}")]
+    public static partial void AbortFailed(ILogger logger, string reason);
+
+    [LoggerMessage(1009, LogLevel.Debug, "ignoring unknown information type {Type}, {Length} bytes")]
+    public static partial void UnknownInfo(ILogger logger, ushort type, int length);
+
+    [LoggerMessage(1010, LogLevel.Debug, "negotiated export \"{Name}\": {Size} bytes, flags {Flags}, structured replies {Structured}")]
+    public static partial void Negotiated(ILogger logger, string name, ulong size, NbdTransmissionFlags flags, bool structured);
+
+    [LoggerMessage(1101, LogLevel.Debug, "connecting to {Address}")]
+    public static partial void Connecting(ILogger logger, string address);
+
+    [LoggerMessage(1102, LogLevel.Debug, "connect to {Address} failed: {Reason}")]
+    public static partial void ConnectFailed(ILogger logger, string address, string reason);
+
+    [LoggerMessage(1103, LogLevel.Debug, "socket option {Option} not set: {Reason}")]
+    public static partial void SocketOptionFailed(ILogger logger, string option, string reason);
+
+    [LoggerMessage(1104, LogLevel.Debug, "started {Command} as process {Pid}")]
+    public static partial void CommandStarted(ILogger logger, string command, int pid);
+
+    [LoggerMessage(1105, LogLevel.Debug, "process {Pid} ended: {Status}")]
+    public static partial void CommandEnded(ILogger logger, int pid, string status);
+
+    [LoggerMessage(1106, LogLevel.Warning, "process {Pid} did not end within {Seconds} s, sending {Signal}")]
+    public static partial void CommandSignalled(ILogger logger, int pid, double seconds, string signal);
+
+    [LoggerMessage(1107, LogLevel.Warning, "cannot remove {Path}: {Reason}")]
+    public static partial void CleanUpFailed(ILogger logger, string path, string reason);
+}

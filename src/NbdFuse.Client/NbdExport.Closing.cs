@@ -1,0 +1,98 @@
+using NbdFuse.Client.Transmission;
+
+namespace NbdFuse.Client;
+
+/// <content>The end: NBD_CMD_DISC on every connection, then the threads, then the transport.</content>
+public sealed partial class NbdExport
+{
+    private bool _isClosing;
+    private bool _isClosed;
+
+    /// <summary>
+    /// Says NBD_CMD_DISC on every connection and closes them all. The caller has drained its queue, or gives up what is
+    /// still in flight: that ends with an error. The loop must still be running, if it ever ran.
+    /// </summary>
+    /// <returns>Ends when no thread and no child of the export is left.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        _isClosed = true;
+        foreach (Mover mover in _movers)
+        {
+            await RunAsync(action => mover.Post(_ => action()), () => Close(mover.Connections)).ConfigureAwait(false);
+            mover.Stop();
+        }
+
+        if (_loop is not null)
+        {
+            await RunAsync(_loop.Post, CloseOwn).ConfigureAwait(false);
+        }
+
+        foreach (Mover mover in _movers)
+        {
+            mover.Dispose();
+        }
+
+        foreach (NbdConnection connection in _small.Concat(_large))
+        {
+            connection.Dispose();
+        }
+
+        foreach (NegotiatedSocket socket in _sockets)
+        {
+            socket.Socket.Dispose();
+        }
+
+        await _transport.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static void Close(IEnumerable<NbdConnection> connections)
+    {
+        foreach (NbdConnection connection in connections)
+        {
+            if (connection.InFlight > 0)
+            {
+                connection.Fail(new NbdDisconnectedException("the export was closed while requests were in flight"));
+            }
+            else
+            {
+                connection.Disconnect();
+            }
+        }
+    }
+
+    private static async Task RunAsync(Func<Action, bool> post, Action action)
+    {
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool posted = post(() =>
+        {
+            try
+            {
+                action();
+            }
+            finally
+            {
+                done.TrySetResult();
+            }
+        });
+        if (posted)
+        {
+            await done.Task.ConfigureAwait(false);
+        }
+        else
+        {
+            action();
+        }
+    }
+
+    private void CloseOwn()
+    {
+        _isClosing = true;
+        Close(_small.Concat(_large));
+        EndTurn();
+    }
+}

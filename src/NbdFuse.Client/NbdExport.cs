@@ -1,0 +1,125 @@
+using Microsoft.Extensions.Logging;
+using NbdFuse.Block;
+using NbdFuse.Client.Transmission;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client;
+
+/// <summary>
+/// An open export of an NBD server, as a block device: one request is one command on one of its connections.
+/// </summary>
+/// <remarks>
+/// THREADING: opening and closing are control plane. Between <see cref="Start"/> and the end, requests are submitted and
+/// completed on the loop that was given to it; movers own the connections for large payloads and come back through a
+/// ring.
+/// DURABILITY: with several connections the server has advertised CAN_MULTI_CONN, which makes a FLUSH on one of them
+/// cover what was acknowledged on any (NBD spec, "Transmission flags"); without it there is one connection only.
+/// </remarks>
+public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
+{
+    private readonly NbdExportOptions _options;
+    private readonly ILogger _logger;
+    private readonly NbdTransport _transport;
+    private readonly List<NegotiatedSocket> _sockets;
+    private readonly TaskCompletionSource<NbdException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private NbdExport(
+        NbdTransport transport, List<NegotiatedSocket> sockets, NbdExportOptions options, ILogger logger)
+    {
+        _transport = transport;
+        _sockets = sockets;
+        _options = options;
+        _logger = logger;
+        Negotiated = sockets[0].Negotiated;
+        Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly);
+    }
+
+    /// <summary>What was negotiated on the first connection.</summary>
+    public NbdNegotiated Negotiated { get; }
+
+    /// <inheritdoc/>
+    public BlockDeviceInfo Info { get; }
+
+    /// <summary>Number of connections.</summary>
+    public int Connections => _sockets.Count;
+
+    /// <summary>Ends when the export has become unusable, with the reason.</summary>
+    public Task<NbdException> Failure => _failed.Task;
+
+    /// <summary>Connects, negotiates, and opens more connections when the server allows them.</summary>
+    /// <param name="target">Where the server is.</param>
+    /// <param name="options">How to open.</param>
+    /// <param name="logger">Log.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <returns>The export; it does nothing before <see cref="Start"/>.</returns>
+    /// <exception cref="NbdException">The server can't be reached, refuses, or breaks the protocol.</exception>
+    public static async Task<NbdExport> OpenAsync(
+        NbdTarget target, NbdExportOptions options, ILogger logger, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Connections, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Connections, 1024);
+        NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
+        List<NegotiatedSocket> sockets = [];
+        try
+        {
+            NbdHandshakeOptions handshake = new()
+            {
+                ExportName = options.ExportName,
+                Timeout = options.HandshakeTimeout,
+            };
+            sockets.Add(await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false));
+            if (sockets[0].Negotiated.Export.CanMultiConn && target.CanOpenMore)
+            {
+                await OpenMoreAsync(transport, handshake, sockets, options.Connections, logger, cancellationToken)
+                    .ConfigureAwait(false);
+            }
+
+            return new NbdExport(transport, sockets, options, logger);
+        }
+        catch
+        {
+            foreach (NegotiatedSocket socket in sockets)
+            {
+                socket.Socket.Dispose();
+            }
+
+            await transport.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private static async Task OpenMoreAsync(
+        NbdTransport transport,
+        NbdHandshakeOptions handshake,
+        List<NegotiatedSocket> sockets,
+        int wanted,
+        ILogger logger,
+        CancellationToken cancellationToken)
+    {
+        NbdExportInfo first = sockets[0].Negotiated.Export;
+        while (sockets.Count < wanted)
+        {
+            NegotiatedSocket more;
+            try
+            {
+                more = await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false);
+            }
+            catch (NbdException e)
+            {
+                // The export works without: a server may limit its clients.
+                Log.FewerConnections(logger, sockets.Count, wanted, e.Message);
+                return;
+            }
+
+            sockets.Add(more);
+            if (more.Negotiated.Export.Size != first.Size || more.Negotiated.Export.Flags != first.Flags
+                || more.Negotiated.Export.BlockSizes != first.BlockSizes)
+            {
+                throw new NbdProtocolException(
+                    "CAN_MULTI_CONN promises the same export on every connection",
+                    "a further connection was given another size, other flags or other block sizes");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+using NbdFuse.Block;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client.Transmission;
+
+/// <summary>
+/// A helper thread with connections of its own for large payloads, so that a copy of 1 MiB does not stand between the
+/// export's loop and its small requests.
+/// </summary>
+/// <remarks>
+/// THREADING: the connections and everything in them belong to the mover's own loop. A request comes in through one
+/// bounded ring and goes back through another; in between only the mover touches it. No ordering is decided here: what
+/// may run at the same time was decided before the request came.
+/// </remarks>
+internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
+{
+    private readonly EventLoop _loop;
+    private readonly LoopMailbox<BlockRequest> _inbox;
+    private readonly LoopMailbox<BlockRequest> _outbox;
+    private readonly IConnectionOwner _export;
+    private readonly List<NbdConnection> _connections = [];
+    private int _next;
+
+    /// <summary>Makes a mover.</summary>
+    /// <param name="number">Number for the thread's name.</param>
+    /// <param name="capacity">Most requests that can be on their way in one direction.</param>
+    /// <param name="outbox">Where ended requests go.</param>
+    /// <param name="export">Hears, on the mover's thread, of dead connections.</param>
+    public Mover(int number, int capacity, LoopMailbox<BlockRequest> outbox, IConnectionOwner export)
+    {
+        _loop = new EventLoop($"nbd mover {number}", new EventLoopOptions { SpinMicroseconds = 0 });
+        _inbox = new LoopMailbox<BlockRequest>(_loop, capacity);
+        _outbox = outbox;
+        _export = export;
+        _loop.AddTurnHook(this);
+        _loop.Failed += failure => export.OnConnectionFailed(
+            _connections[0], new NbdDisconnectedException($"a mover thread failed: {failure.Message}"));
+    }
+
+    /// <inheritdoc/>
+    public bool WantsSpin => false;
+
+    /// <summary>Requests sent by each connection.</summary>
+    public IEnumerable<NbdConnection> Connections => _connections;
+
+    /// <summary>Adds a connection. Before <see cref="Start"/>.</summary>
+    /// <param name="socket">Socket after the handshake.</param>
+    /// <param name="structured">Structured replies were negotiated.</param>
+    public void Add(FileDescriptor socket, bool structured) =>
+        _connections.Add(new NbdConnection(_loop, socket, structured, splice: true, this));
+
+    /// <summary>Starts the thread.</summary>
+    public void Start()
+    {
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Start();
+        }
+
+        _loop.Start();
+    }
+
+    /// <summary>Hands a request over. On the export's loop.</summary>
+    /// <param name="request">The request.</param>
+    public void Submit(BlockRequest request)
+    {
+        if (!_inbox.TryPost(request))
+        {
+            throw new InvalidOperationException("More requests are in flight than slots exist.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnTurnEnd()
+    {
+        while (_inbox.TryTake(out BlockRequest? request))
+        {
+            _next = (_next + 1) % _connections.Count;
+            _connections[_next].Submit(request);
+        }
+
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Flush();
+        }
+    }
+
+    /// <summary>Runs an action on the mover's thread.</summary>
+    /// <param name="action">The action.</param>
+    /// <returns>False when the thread has ended.</returns>
+    public bool Post(Action<NbdConnection> action) => _loop.Post(() =>
+    {
+        foreach (NbdConnection connection in _connections)
+        {
+            action(connection);
+        }
+    });
+
+    /// <summary>Stops the thread and waits for it.</summary>
+    public void Stop()
+    {
+        _loop.Stop();
+        _loop.Join();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Dispose();
+        }
+
+        _loop.Dispose();
+    }
+
+    /// <inheritdoc/>
+    void IConnectionOwner.OnRequestEnded(BlockRequest request, int error)
+    {
+        request.TransferError = error;
+        if (!_outbox.TryPost(request))
+        {
+            throw new InvalidOperationException("More requests are in flight than slots exist.");
+        }
+    }
+
+    /// <inheritdoc/>
+    void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason) =>
+        _export.OnConnectionFailed(connection, reason);
+
+    /// <inheritdoc/>
+    void IConnectionOwner.OnServerShutdown(NbdConnection connection) => _export.OnServerShutdown(connection);
+}

@@ -1,0 +1,118 @@
+using NbdFuse.Block;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client.Transmission;
+
+/// <content>The sending half: a queue of slots, and one vectored send for all that a turn queued.</content>
+internal sealed partial class NbdConnection
+{
+    private const int HeaderStride = 32;
+    private readonly NativeBuffer _headers;
+    private readonly IoVectorList _vectors = new(IoVectorList.MaximumCapacity);
+    private readonly int[] _pending = new int[TableCapacity];
+    private int _pendingHead;
+    private int _pendingCount;
+    private bool _writeBlocked;
+
+    /// <summary>Sends all that is queued, as far as the socket takes it; the rest follows when it can be written again.</summary>
+    public void Flush()
+    {
+        while (!_writeBlocked && _failure is null)
+        {
+            if (_vectors.Count == 0 && !FillVectors())
+            {
+                return;
+            }
+
+            int sent = Posix.SendMsg(_fd, _vectors, SocketConstants.MSG_DONTWAIT);
+            if (sent == -Errno.EAGAIN)
+            {
+                _writeBlocked = true;
+                SetInterest(EpollEvents.In | EpollEvents.Out);
+            }
+            else if (sent < 0)
+            {
+                Fail(new NbdDisconnectedException(
+                    $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"));
+            }
+            else
+            {
+                _vectors.Advance(sent);
+            }
+        }
+    }
+
+    private static NbdCommand CommandOf(BlockOperation operation) => operation switch
+    {
+        BlockOperation.Read => NbdCommand.Read,
+        BlockOperation.Write => NbdCommand.Write,
+        BlockOperation.Flush => NbdCommand.Flush,
+        BlockOperation.Trim => NbdCommand.Trim,
+        BlockOperation.WriteZeroes => NbdCommand.WriteZeroes,
+        _ => NbdCommand.Cache,
+    };
+
+    private static NbdCommandFlags FlagsOf(BlockRequest request)
+    {
+        NbdCommandFlags flags = 0;
+        if ((request.Flags & BlockRequestFlags.Fua) != 0)
+        {
+            flags |= NbdCommandFlags.Fua;
+        }
+
+        if ((request.Flags & BlockRequestFlags.NoHole) != 0)
+        {
+            flags |= NbdCommandFlags.NoHole;
+        }
+
+        if ((request.Flags & BlockRequestFlags.FastZero) != 0)
+        {
+            flags |= NbdCommandFlags.FastZero;
+        }
+
+        return flags;
+    }
+
+    private void Queue(int index, BlockRequest request)
+    {
+        NbdRequestHeader.Write(
+            _headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size),
+            FlagsOf(request),
+            CommandOf(request.Operation),
+            _table.CookieOf(index),
+            (ulong)request.Offset,
+            (uint)request.Length);
+        _pending[(_pendingHead + _pendingCount++) % TableCapacity] = index;
+        CountIn(request);
+    }
+
+    private bool FillVectors()
+    {
+        _vectors.Clear();
+        while (_pendingCount > 0 && _vectors.Count <= _vectors.Capacity - 2)
+        {
+            int index = _pending[_pendingHead];
+            _pendingHead = (_pendingHead + 1) % TableCapacity;
+            _pendingCount--;
+            ref InFlightSlot slot = ref _table[index];
+            BlockRequest request = slot.Request!;
+            if (request.IsAbandoned)
+            {
+                // Not one byte of it has been sent: its caller was told EINTR, so withdraw it.
+                End(index, BlockErrno.EINTR);
+                continue;
+            }
+
+            slot.IsSent = true;
+            Requests++;
+            _vectors.Add(_headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size));
+            if (request.Operation == BlockOperation.Write)
+            {
+                _vectors.Add(request.Buffer.Span);
+            }
+        }
+
+        return _vectors.Count > 0;
+    }
+}

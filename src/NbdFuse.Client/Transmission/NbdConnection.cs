@@ -1,0 +1,205 @@
+using NbdFuse.Block;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client.Transmission;
+
+/// <summary>
+/// One connection in the transmission phase: requests out, replies in.
+/// </summary>
+/// <remarks>
+/// THREADING: everything runs on the thread of the event loop that owns the connection (the export's loop, or a
+/// mover's). Nothing is locked, blocked or allocated per request.
+/// ORDER OF STEPS: a request enters the in-flight table before its bytes are queued, and leaves it exactly once: by its
+/// reply, by withdrawal before it was sent, or by <see cref="Fail"/>. The first reason to fail wins.
+/// MEMORY: headers are staged in native memory, one place per slot, until the socket took them. Payloads are sent from
+/// and received into the buffers of the requests, which stay valid until the request has ended. Whatever the server
+/// says, reply bytes go only into the receive buffer or into the buffer of a request that is in flight.
+/// </remarks>
+internal sealed partial class NbdConnection : IEventHandler, IDisposable
+{
+    private const int TableCapacity = 1024;
+    private const int ReceiveBufferBytes = 256 * 1024;
+    private readonly EventLoop _loop;
+    private readonly FileDescriptor _socket;
+    private readonly int _fd;
+    private readonly bool _structured;
+    private readonly bool _canSplice;
+    private readonly IConnectionOwner _owner;
+    private readonly InFlightTable _table = new(TableCapacity);
+    private BlockRequestList _backlog;
+    private EpollEvents _interest = EpollEvents.In;
+    private NbdException? _failure;
+    private bool _shutdownSeen;
+
+    /// <summary>Makes the connection; <see cref="Start"/> joins it to its loop.</summary>
+    /// <param name="loop">The loop that owns it.</param>
+    /// <param name="socket">Socket after the handshake; owned from now on. It is made non-blocking.</param>
+    /// <param name="structured">Structured replies were negotiated.</param>
+    /// <param name="splice">Large payloads may go by splice to the front end.</param>
+    /// <param name="owner">Hears of ended requests.</param>
+    public NbdConnection(EventLoop loop, FileDescriptor socket, bool structured, bool splice, IConnectionOwner owner)
+    {
+        _loop = loop;
+        _socket = socket;
+        _fd = socket.Value;
+        _structured = structured;
+        _canSplice = splice;
+        _owner = owner;
+        _headers = NativeBuffer.Allocate(TableCapacity * HeaderStride);
+        _receive = NativeBuffer.Allocate(ReceiveBufferBytes);
+    }
+
+    /// <summary>Requests that this connection holds.</summary>
+    public int InFlight => _table.Count;
+
+    /// <summary>The reason for which the connection is dead, or null.</summary>
+    public NbdException? Failure => _failure;
+
+    /// <summary>Nothing new may be sent: the connection is dead or the server is going away.</summary>
+    public bool IsClosed => _failure is not null || _shutdownSeen;
+
+    /// <summary>Requests that were sent over this connection since it was made.</summary>
+    public long Requests { get; private set; }
+
+    /// <summary>Joins the loop. On the loop's thread, or before it runs.</summary>
+    public void Start()
+    {
+        _ = Posix.SetNonBlocking(_fd, true);
+        _loop.Add(_fd, _interest, this);
+    }
+
+    /// <summary>Takes a request. It goes out with the next <see cref="Flush"/>.</summary>
+    /// <param name="request">A request that fits what the export advertised.</param>
+    public void Submit(BlockRequest request)
+    {
+        if (IsClosed)
+        {
+            _owner.OnRequestEnded(request, _shutdownSeen ? BlockErrno.ESHUTDOWN : BlockErrno.EIO);
+            return;
+        }
+
+        if (!_table.TryAdd(request, out int index))
+        {
+            _backlog.AddLast(request);
+            return;
+        }
+
+        Queue(index, request);
+    }
+
+    /// <inheritdoc/>
+    public void OnEvents(EpollEvents events)
+    {
+        if ((events & EpollEvents.Out) != 0)
+        {
+            _writeBlocked = false;
+            SetInterest(EpollEvents.In);
+            Flush();
+        }
+
+        if (_failure is null && (events & (EpollEvents.In | EpollEvents.Err | EpollEvents.Hup)) != 0)
+        {
+            Receive();
+        }
+    }
+
+    /// <summary>Ends the connection, and every request that it holds, with an error.</summary>
+    /// <param name="reason">Why. Later reasons are echoes and ignored.</param>
+    public void Fail(NbdException reason)
+    {
+        if (_failure is not null)
+        {
+            return;
+        }
+
+        // The cause first, so that nothing new gets in; then the table is emptied.
+        _failure = reason;
+        Leave();
+        int error = _shutdownSeen ? BlockErrno.ESHUTDOWN : BlockErrno.EIO;
+        for (int index = 0; index < _table.Capacity; index++)
+        {
+            if (_table[index].Request is not null)
+            {
+                _owner.OnRequestEnded(_table.Remove(index), error);
+            }
+        }
+
+        while (_backlog.TryTakeFirst(out BlockRequest? request))
+        {
+            _owner.OnRequestEnded(request, error);
+        }
+
+        _owner.OnConnectionFailed(this, reason);
+    }
+
+    /// <summary>
+    /// Soft disconnect: sends NBD_CMD_DISC and closes the sending side. The caller sees to it that nothing is in flight.
+    /// </summary>
+    public void Disconnect()
+    {
+        if (_failure is not null)
+        {
+            return;
+        }
+
+        Span<byte> header = stackalloc byte[NbdRequestHeader.Size];
+        NbdRequestHeader.Write(header, 0, NbdCommand.Disc, 0, 0, 0);
+
+        // The socket is idle, so its buffer takes 28 bytes; a server that is gone already needs no farewell.
+        _ = Posix.Send(_fd, header);
+        _ = Posix.Shutdown(_fd, SocketConstants.SHUT_WR);
+        _failure = new NbdDisconnectedException("the connection was closed");
+        Leave();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _socket.Dispose();
+        _vectors.Dispose();
+        ((IDisposable)_headers).Dispose();
+        ((IDisposable)_receive).Dispose();
+        DisposeSplice();
+    }
+
+    private void Leave()
+    {
+        _loop.Remove(_fd);
+        _interest = 0;
+    }
+
+    private void SetInterest(EpollEvents interest)
+    {
+        if (_interest != interest && _failure is null)
+        {
+            _interest = interest;
+            _loop.Modify(_fd, interest);
+        }
+    }
+
+    private void End(int index, int error)
+    {
+        BlockRequest request = _table.Remove(index);
+        CountOut(request);
+        if (error == BlockErrno.ESHUTDOWN && !_shutdownSeen)
+        {
+            // NBD spec, "Terminating the transmission phase": send nothing more, wait for what is in flight, then DISC.
+            _shutdownSeen = true;
+            _owner.OnServerShutdown(this);
+        }
+
+        _owner.OnRequestEnded(request, error);
+        if (_backlog.TryTakeFirst(out BlockRequest? next))
+        {
+            Submit(next);
+        }
+
+        if (_shutdownSeen && _table.Count == 0)
+        {
+            Disconnect();
+        }
+    }
+
+    private void Violation(string rule, string message) => Fail(new NbdProtocolException(rule, message));
+}

@@ -1,0 +1,12 @@
+namespace NbdFuse.Client;
+
+/// <summary>A server that is started for one connection, on its standard input and output (<c>nbdkit -s</c>).</summary>
+/// <param name="Arguments">The program, looked up in PATH, and its arguments: at least one.</param>
+public sealed record CommandTarget(IReadOnlyList<string> Arguments) : NbdTarget
+{
+    /// <inheritdoc/>
+    public override bool CanOpenMore => false;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"command \"{Clean(Arguments)}\"";
+}

@@ -1,0 +1,111 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client;
+
+/// <summary>
+/// Makes connections to one target, and owns what that needs: a child process, a temporary socket, resolved addresses.
+/// Safe to use from several threads. The connections belong to the caller, who closes them before the transport, so
+/// that a command sees the end of its input.
+/// </summary>
+public abstract class NbdTransport : IAsyncDisposable
+{
+    private protected NbdTransport(NbdTarget target, NbdTransportOptions options, ILogger logger)
+    {
+        Target = target;
+        Options = options;
+        Logger = logger;
+    }
+
+    /// <summary>What is connected to.</summary>
+    public NbdTarget Target { get; }
+
+    private protected NbdTransportOptions Options { get; }
+
+    private protected ILogger Logger { get; }
+
+    /// <summary>Makes the transport of a target; nothing is connected or started yet.</summary>
+    /// <param name="target">What to connect to.</param>
+    /// <param name="options">Deadlines and liveness; null for the defaults.</param>
+    /// <param name="logger">Where the steps are logged; null for nowhere.</param>
+    public static NbdTransport Create(NbdTarget target, NbdTransportOptions? options = null, ILogger? logger = null)
+    {
+        options ??= new NbdTransportOptions();
+        logger ??= NullLogger.Instance;
+        return target switch
+        {
+            TcpTarget tcp => new TcpTransport(tcp, options, logger),
+            UnixTarget or VsockTarget => new LocalTransport(target, options, logger),
+            DescriptorTarget descriptor => new DescriptorTransport(descriptor, options, logger),
+            CommandTarget command => new CommandTransport(command, options, logger),
+            SocketActivationTarget activation => new SocketActivationTransport(activation, options, logger),
+            _ => throw new ArgumentException($"Unknown kind of target: {target}", nameof(target)),
+        };
+    }
+
+    /// <summary>Makes one connection: a non-blocking stream socket that is closed on exec.</summary>
+    /// <exception cref="NbdConnectException">There is none to be had before the deadline.</exception>
+    public abstract Task<FileDescriptor> ConnectAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Makes one connection and negotiates on it.</summary>
+    /// <param name="options">What to negotiate; the goal must be <see cref="NbdHandshakeGoal.Go"/>.</param>
+    /// <param name="cancellationToken">Breaks the attempt off.</param>
+    /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
+    public async Task<NegotiatedSocket> OpenAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Goal != NbdHandshakeGoal.Go)
+        {
+            throw new ArgumentException("Only the goal Go leaves a connection to use.", nameof(options));
+        }
+
+        FileDescriptor? socket = null;
+        try
+        {
+            return await ConverseAsync(
+                async connected =>
+                {
+                    socket = connected;
+                    return new NegotiatedSocket(
+                        connected,
+                        await NbdHandshake.NegotiateAsync(connected, options, Logger, cancellationToken).ConfigureAwait(false));
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            socket?.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public virtual ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>
+    /// Connects and runs a conversation, which disposes the socket or keeps it; its failures are explained by what the
+    /// transport knows.
+    /// </summary>
+    internal async Task<T> ConverseAsync<T>(Func<FileDescriptor, Task<T>> conversation, CancellationToken cancellationToken)
+    {
+        FileDescriptor socket = await ConnectAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return await conversation(socket).ConfigureAwait(false);
+        }
+        catch (NbdConnectException e)
+        {
+            throw await ExplainAsync(e).ConfigureAwait(false) ?? e;
+        }
+    }
+
+    /// <summary>A better reason for a failed conversation, such as the end of the command, or null.</summary>
+    private protected virtual Task<NbdConnectException?> ExplainAsync(NbdConnectException failure) =>
+        Task.FromResult<NbdConnectException?>(null);
+}

@@ -1,0 +1,35 @@
+using System.Net;
+
+namespace NbdFuse.Client;
+
+/// <summary>Deadlines and liveness of connections.</summary>
+public sealed record NbdTransportOptions
+{
+    /// <summary>Time for one connection: resolving the name and trying all its addresses.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>TCP: silence before the first keepalive probe; whole seconds, at least one.</summary>
+    public TimeSpan KeepAliveIdle { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>TCP: time between probes; whole seconds, at least one.</summary>
+    public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>TCP: probes without an answer after which the connection is dead, 1 to 127.</summary>
+    public int KeepAliveCount { get; init; } = 4;
+
+    /// <summary>
+    /// TCP: how long sent data or probes may stay unacknowledged before the connection is dead (TCP_USER_TIMEOUT). Zero leaves
+    /// it to the system, which takes a quarter of an hour.
+    /// </summary>
+    public TimeSpan UserTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// How long a command may take to end once its connection is closed, and again after SIGTERM, before SIGKILL.
+    /// </summary>
+    public TimeSpan CommandExitTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// Resolves host names, in the order in which the addresses are to be tried. Null: the system's resolver.
+    /// </summary>
+    public Func<string, CancellationToken, Task<IPAddress[]>>? Resolve { get; init; }
+}

@@ -1,0 +1,32 @@
+using NbdFuse.Block;
+using NbdFuse.Native.Fuse;
+
+namespace NbdFuse.Fuse;
+
+/// <summary>What the session remembers of a request in flight; one per slot of the queue, found by its tag.</summary>
+internal struct FuseRequestState
+{
+    /// <summary>The slot is in use.</summary>
+    public bool Active;
+
+    /// <summary>The kernel asked to interrupt it.</summary>
+    public bool Interrupted;
+
+    /// <summary>The request of the slot.</summary>
+    public BlockRequest? Request;
+
+    /// <summary>What the kernel asked for.</summary>
+    public FuseOpcode Opcode;
+
+    /// <summary>Number of its buffer.</summary>
+    public int Buffer;
+
+    /// <summary>Bytes of a WRITE that are answered for.</summary>
+    public int Written;
+
+    /// <summary>The kernel's number of the request.</summary>
+    public ulong Unique;
+
+    /// <summary>For a Flush: how many writes had been completed when it began.</summary>
+    public long WritesBefore;
+}

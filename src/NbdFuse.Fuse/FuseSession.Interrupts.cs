@@ -1,0 +1,93 @@
+using NbdFuse.Block;
+using NbdFuse.Native;
+using NbdFuse.Native.Fuse;
+
+namespace NbdFuse.Fuse;
+
+public sealed partial class FuseSession
+{
+    private bool _ticking;
+
+    /// <inheritdoc/>
+    void ITimerTarget.OnTimer(long nowMs)
+    {
+        _ticking = false;
+        bool waiting = false;
+        for (int tag = 0; tag < _states.Length; tag++)
+        {
+            if (_states[tag].Active && _states[tag].Interrupted && !_states[tag].Request!.IsAbandoned)
+            {
+                waiting |= !InterruptWhenOld(tag, nowMs);
+            }
+        }
+
+        if (waiting)
+        {
+            Tick();
+        }
+    }
+
+    /// <summary>
+    /// Remembers the interrupt. Never answered, and never ENOSYS, which would turn interrupts off for the connection.
+    /// </summary>
+    private bool Interrupt(in FuseInHeader header, ReadOnlySpan<byte> body, int buffer)
+    {
+        if (!TryBody(body, out FuseInterruptIn interrupt))
+        {
+            return Malformed(header, buffer, body.Length + InHeaderSize);
+        }
+
+        for (int tag = 0; tag < _states.Length; tag++)
+        {
+            if (_states[tag].Active && ((_states[tag].Unique ^ interrupt.Unique) & ~ResendBit) == 0)
+            {
+                _states[tag].Interrupted = true;
+                if (!InterruptWhenOld(tag, _loop.NowMs))
+                {
+                    Tick();
+                }
+
+                return false;
+            }
+        }
+
+        // Answered meanwhile: the two crossed.
+        return false;
+    }
+
+    /// <returns>False while the request is too young.</returns>
+    private bool InterruptWhenOld(int tag, long nowMs)
+    {
+        BlockRequest request = _states[tag].Request!;
+        if (nowMs - request.StartedMs < _options.InterruptAfterMs && IsStalled?.Invoke() != true)
+        {
+            return false;
+        }
+
+        AnswerEarly(tag, Errno.EINTR);
+        return true;
+    }
+
+    /// <summary>
+    /// Answers the caller before the request has ended. Slot and buffer stay taken until it has: a device may still read or
+    /// fill the buffer.
+    /// </summary>
+    private void AnswerEarly(int tag, int error)
+    {
+        ref FuseRequestState slot = ref _states[tag];
+        if (slot.Request!.TryClaimAnswer())
+        {
+            Answer(slot.Buffer, slot.Unique, error);
+            _queue.Abandon(slot.Request);
+        }
+    }
+
+    private void Tick()
+    {
+        if (!_ticking)
+        {
+            _ticking = true;
+            _loop.Schedule(this, _loop.NowMs + _options.InterruptTickMs);
+        }
+    }
+}

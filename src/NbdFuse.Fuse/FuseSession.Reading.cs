@@ -1,0 +1,171 @@
+using NbdFuse.Native;
+
+namespace NbdFuse.Fuse;
+
+public sealed partial class FuseSession
+{
+    private bool _started;
+    private bool _reading;
+    private bool _draining;
+    private bool _resume;
+
+    /// <inheritdoc/>
+    bool ITurnHook.WantsSpin => _options.Spin && _started && !_ended && _queue.InFlight <= 2;
+
+    /// <inheritdoc/>
+    void IEventHandler.OnEvents(EpollEvents events)
+    {
+        if (_reading)
+        {
+            ReadRequests();
+        }
+        else if ((events & (EpollEvents.Err | EpollEvents.Hup)) != 0)
+        {
+            // Reported unasked, for ever: the connection is gone, though nothing is read at present.
+            End(FuseEndReason.Unmounted, 0, "unmounted");
+        }
+    }
+
+    /// <inheritdoc/>
+    void ITurnHook.OnTurnEnd()
+    {
+        do
+        {
+            _queue.Ready.Run();
+            _queue.EndTurn();
+        }
+        while (!_queue.Ready.IsEmpty);
+
+        if (_resume)
+        {
+            _resume = false;
+            SetReading(!_draining);
+        }
+
+        if (_draining && _queue.IsIdle)
+        {
+            End(FuseEndReason.Drained, 0, "drained");
+        }
+    }
+
+    private void StartOnLoop()
+    {
+        if (_started || _ended)
+        {
+            return;
+        }
+
+        _queue.RoomMade = () => _resume = true;
+        int result = _loop.Add(_fd, EpollEvents.In, this);
+        if (result < 0)
+        {
+            End(FuseEndReason.Failed, -result, $"cannot poll the FUSE device: {Errno.Describe(result)}");
+            return;
+        }
+
+        _started = true;
+        _reading = true;
+        _loop.AddTurnHook(this);
+    }
+
+    private void ReadRequests()
+    {
+        for (int i = 0; i < _options.ReadsPerTurn; i++)
+        {
+            if (!_queue.HasRoom(FuseBuffers.MaximumPayload) || !_buffers.TryRent(out int buffer))
+            {
+                // RoomMade follows: whoever holds a buffer holds a slot.
+                SetReading(false);
+                return;
+            }
+
+            int length = Posix.Read(_fd, _buffers.PrepareRequest(buffer, FuseBuffers.MaximumPayload));
+            if (length <= 0)
+            {
+                _buffers.Return(buffer);
+                if (length == -Errno.EAGAIN)
+                {
+                    return;
+                }
+
+                // ENOENT: the request was interrupted while it was handed over; the next one follows.
+                if (length is -Errno.ENOENT or -Errno.EINTR)
+                {
+                    continue;
+                }
+
+                EndByRead(length);
+                return;
+            }
+
+            if (!Dispatch(buffer, length))
+            {
+                _buffers.Return(buffer);
+            }
+
+            if (_ended || _draining)
+            {
+                return;
+            }
+        }
+    }
+
+    private void SetReading(bool reading)
+    {
+        if (_ended || !_started || _reading == reading)
+        {
+            return;
+        }
+
+        _reading = reading;
+        int result = _loop.Modify(_fd, reading ? EpollEvents.In : EpollEvents.None);
+        if (result < 0)
+        {
+            End(FuseEndReason.Failed, -result, $"cannot poll the FUSE device: {Errno.Describe(result)}");
+        }
+    }
+
+    private void EndByRead(int result)
+    {
+        switch (result)
+        {
+            case 0 or -Errno.ENODEV:
+                End(FuseEndReason.Unmounted, 0, "unmounted");
+                break;
+            case -Errno.ECONNABORTED:
+                End(FuseEndReason.Aborted, -result, "the connection was aborted");
+                break;
+            default:
+                End(FuseEndReason.Failed, -result, $"reading the FUSE device failed: {Errno.Describe(result)}");
+                break;
+        }
+    }
+
+    private void BeginDrainOnLoop()
+    {
+        _draining = true;
+        SetReading(false);
+        if (!_started)
+        {
+            End(FuseEndReason.Drained, 0, "drained");
+        }
+    }
+
+    private void AbortOnLoop(int error)
+    {
+        if (_ended)
+        {
+            return;
+        }
+
+        for (int tag = 0; tag < _states.Length; tag++)
+        {
+            if (_states[tag].Active)
+            {
+                AnswerEarly(tag, error);
+            }
+        }
+
+        End(FuseEndReason.Stopped, error, $"stopped: {Errno.Describe(error)}");
+    }
+}
