@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Client.Transmission;
-using NbdFuse.Native;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;

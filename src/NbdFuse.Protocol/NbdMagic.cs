@@ -1,6 +1,9 @@
 namespace NbdFuse.Protocol;
 
-/// <summary>Magic numbers (proto.md). All integers on the wire are big-endian.</summary>
+/// <summary>
+/// Magic numbers. All integers on the wire are big-endian. "proto.md" and "uri.md" in this project are those of
+/// https://github.com/NetworkBlockDevice/nbd/tree/master/doc.
+/// </summary>
 public static class NbdMagic
 {
     /// <summary>NBDMAGIC, the ASCII text "NBDMAGIC": first bytes of every server.</summary>

@@ -5,5 +5,5 @@ public interface IEventHandler
 {
     /// <summary>The descriptor is ready. Never called after the handler's removal, not even within the same batch of events.</summary>
     /// <param name="events">What holds; may contain Err and Hup unasked.</param>
-    public void OnEvents(EpollEvents events);
+    void OnEvents(EpollEvents events);
 }

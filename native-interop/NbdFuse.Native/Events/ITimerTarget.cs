@@ -5,5 +5,5 @@ public interface ITimerTarget
 {
     /// <summary>The time has come. The timer is no longer scheduled; it may be scheduled again from here.</summary>
     /// <param name="nowMs">The loop's <see cref="EventLoop.NowMs"/>.</param>
-    public void OnTimer(long nowMs);
+    void OnTimer(long nowMs);
 }

@@ -4,8 +4,8 @@ namespace NbdFuse.Native;
 public interface ITurnHook
 {
     /// <summary>Whether an answer is expected so soon that polling beats sleeping. Asked before each sleep; must be cheap.</summary>
-    public bool WantsSpin { get; }
+    bool WantsSpin { get; }
 
     /// <summary>All handlers, posted actions and timers of the turn have run.</summary>
-    public void OnTurnEnd();
+    void OnTurnEnd();
 }

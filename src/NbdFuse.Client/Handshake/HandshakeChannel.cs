@@ -1,5 +1,4 @@
 using NbdFuse.Native;
-using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;
 

@@ -49,7 +49,7 @@ internal sealed partial class NbdConnection
     /// <returns>False when the socket is empty or the connection failed.</returns>
     private bool ContinueSplice()
     {
-        int moved = Posix.Splice(_fd, _pipeWriter, _spliceRemaining, SpliceFlags.Move | SpliceFlags.NonBlock);
+        int moved = Posix.Splice(_fd, _pipeWriter, _spliceRemaining, SpliceFlags.Move | SpliceFlags.NonBlocking);
         if (moved == -Errno.EAGAIN)
         {
             // Empty socket or full pipe? Small fragments fill the pipe's slots before its bytes.
@@ -125,7 +125,7 @@ internal sealed partial class NbdConnection
             return true;
         }
 
-        if (_pipeLimit < 0 || Posix.Pipe2(out _pipeReader, out _pipeWriter, OpenFlags.CloseOnExec | OpenFlags.NonBlock) < 0)
+        if (_pipeLimit < 0 || Posix.Pipe2(out _pipeReader, out _pipeWriter, OpenFlags.CloseOnExec | OpenFlags.NonBlocking) < 0)
         {
             _pipeLimit = -1;
             return false;

@@ -47,7 +47,7 @@ internal sealed class DescriptorTransport : NbdTransport
 
         if (type != SocketConstants.SOCK_STREAM)
         {
-            return -Errno.EPROTOTYPE;
+            return -Errno.EINVAL;
         }
 
         result = Posix.GetPeerName(_fd, out _);

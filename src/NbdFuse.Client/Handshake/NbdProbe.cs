@@ -1,0 +1,127 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client;
+
+/// <summary>Looks at a server without using it, and leaves politely.</summary>
+public static class NbdProbe
+{
+    /// <summary>Asks about one export.</summary>
+    /// <param name="target">The server.</param>
+    /// <param name="exportName">The export; empty is the default one.</param>
+    /// <param name="options">Deadlines and limits; null for the defaults.</param>
+    /// <param name="logger">Where the steps are logged; null for nowhere.</param>
+    /// <param name="cancellationToken">Breaks the attempt off.</param>
+    /// <returns>Exactly one export, whose <see cref="NbdListedExport.Info"/> is not null.</returns>
+    /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
+    public static async Task<NbdServerInfo> InfoAsync(
+        NbdTarget target,
+        string exportName,
+        NbdProbeOptions? options = null,
+        ILogger? logger = null,
+        CancellationToken cancellationToken = default)
+    {
+        options ??= new NbdProbeOptions();
+        logger ??= NullLogger.Instance;
+        NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
+        await using (transport.ConfigureAwait(false))
+        {
+            NbdNegotiated result = await AskAsync(transport, exportName, options, logger, cancellationToken).ConfigureAwait(false);
+            return new NbdServerInfo
+            {
+                Protocol = result.ProtocolName,
+                StructuredReplies = result.StructuredReplies,
+                Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export)],
+            };
+        }
+    }
+
+    /// <summary>Lists the exports of a server, and asks about each.</summary>
+    /// <param name="target">The server.</param>
+    /// <param name="options">Deadlines and limits; null for the defaults.</param>
+    /// <param name="logger">Where the steps are logged; null for nowhere.</param>
+    /// <param name="cancellationToken">Breaks the attempt off.</param>
+    /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
+    public static async Task<NbdServerInfo> ListAsync(
+        NbdTarget target,
+        NbdProbeOptions? options = null,
+        ILogger? logger = null,
+        CancellationToken cancellationToken = default)
+    {
+        options ??= new NbdProbeOptions();
+        logger ??= NullLogger.Instance;
+        NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
+        await using (transport.ConfigureAwait(false))
+        {
+            NbdListing listing = await transport.ConverseAsync(
+                async socket =>
+                {
+                    using (socket)
+                    {
+                        return await NbdHandshake.ListAsync(
+                            socket, options.Handshake, withInfo: true, logger, cancellationToken).ConfigureAwait(false);
+                    }
+                },
+                cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<NbdListedExport> exports = listing.Exports;
+            if (listing.InfoUnsupported && target.CanOpenMore)
+            {
+                exports = await DescribeAsync(transport, exports, options, logger, cancellationToken).ConfigureAwait(false);
+            }
+
+            return new NbdServerInfo
+            {
+                // Others cannot list.
+                Protocol = "newstyle-fixed",
+                StructuredReplies = listing.StructuredReplies,
+                Exports = exports,
+            };
+        }
+    }
+
+    // For servers without NBD_OPT_INFO: choosing an export ends the haggling, so each needs a connection.
+    private static async Task<IReadOnlyList<NbdListedExport>> DescribeAsync(
+        NbdTransport transport,
+        IReadOnlyList<NbdListedExport> exports,
+        NbdProbeOptions options,
+        ILogger logger,
+        CancellationToken cancellationToken)
+    {
+        var described = new List<NbdListedExport>(exports.Count);
+        foreach (NbdListedExport export in exports)
+        {
+            try
+            {
+                NbdNegotiated result = await AskAsync(transport, export.Name, options, logger, cancellationToken).ConfigureAwait(false);
+                described.Add(export with { Info = result.Export });
+            }
+            catch (NbdException e)
+            {
+                described.Add(export with { InfoError = e.Message });
+            }
+        }
+
+        return described;
+    }
+
+    private static Task<NbdNegotiated> AskAsync(
+        NbdTransport transport,
+        string exportName,
+        NbdProbeOptions options,
+        ILogger logger,
+        CancellationToken cancellationToken) =>
+        transport.ConverseAsync(
+            async socket =>
+            {
+                using (socket)
+                {
+                    return await NbdHandshake.NegotiateAsync(
+                        socket,
+                        options.Handshake with { ExportName = exportName, Goal = NbdHandshakeGoal.Info },
+                        logger,
+                        cancellationToken).ConfigureAwait(false);
+                }
+            },
+            cancellationToken);
+}
