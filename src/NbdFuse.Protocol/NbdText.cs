@@ -85,6 +85,27 @@ public static class NbdText
         return valid;
     }
 
+    /// <summary>Whether text holds half a surrogate pair, which would be sent as another character.</summary>
+    internal static bool HasLoneSurrogate(string text)
+    {
+        for (int i = 0; i < text.Length; i++)
+        {
+            if (!char.IsSurrogate(text[i]))
+            {
+                continue;
+            }
+
+            if (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1]))
+            {
+                return true;
+            }
+
+            i++;
+        }
+
+        return false;
+    }
+
     private static bool TryAppend(StringBuilder result, Rune rune, int maxChars)
     {
         if (IsUnsafe(rune.Value))
@@ -109,24 +130,4 @@ public static class NbdText
         or 0x2028 or 0x2029 // line and paragraph separator
         or (>= 0x202a and <= 0x202e) // bidirectional embeddings and overrides
         or (>= 0x2066 and <= 0x2069); // bidirectional isolates
-
-    private static bool HasLoneSurrogate(string text)
-    {
-        for (int i = 0; i < text.Length; i++)
-        {
-            if (!char.IsSurrogate(text[i]))
-            {
-                continue;
-            }
-
-            if (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1]))
-            {
-                return true;
-            }
-
-            i++;
-        }
-
-        return false;
-    }
 }

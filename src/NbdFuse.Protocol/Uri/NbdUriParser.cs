@@ -102,6 +102,11 @@ internal sealed class NbdUriParser(string text)
 
     private static void CheckCharacters(string rest)
     {
+        if (NbdText.HasLoneSurrogate(rest))
+        {
+            throw new NbdUriException("the NBD URI holds half a surrogate pair, which UTF-8 cannot express; write the whole character");
+        }
+
         foreach (char c in rest)
         {
             switch (c)

@@ -257,6 +257,17 @@ public class UriTests
     }
 
     [Fact]
+    public void Half_a_surrogate_pair_is_refused_anywhere()
+    {
+        string[] texts = ["nbd://h/\ud83d", "nbd://h\ud83d/x", "nbds://h/x?tls-psk-file=/\ude42", "nbds://\ud83d@h/x"];
+        foreach (string text in texts)
+        {
+            Assert.False(NbdUri.TryParse(text, out _, out string? error));
+            Assert.Contains("surrogate", error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Export_name_is_bounded_by_the_protocol()
     {
         Assert.Equal(4096, NbdUri.Parse("nbd://h/" + new string('n', 4096)).ExportName.Length);
