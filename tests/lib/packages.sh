@@ -16,7 +16,6 @@ readonly PEER_PROGRAMS=(
     "gcc gcc"
     "losetup mount"
     "setpriv util-linux"
-    "python3 python3-minimal"
 )
 
 # "file package": headers that the layout tests compile against.
