@@ -16,7 +16,10 @@ public interface IPayloadSink
 
     /// <summary>Answers the caller of a READ with a payload that is complete and correct.</summary>
     /// <param name="request">The READ. It still completes as usual afterwards.</param>
-    /// <param name="frame"><see cref="HeaderRoom"/> scratch bytes, then exactly the payload.</param>
+    /// <param name="frame">
+    /// <see cref="HeaderRoom"/> scratch bytes, then exactly the payload; empty when the payload lies in
+    /// <see cref="BlockRequest.Buffer"/>.
+    /// </param>
     /// <returns>True when the caller has been answered; false when the usual way has to be taken.</returns>
     bool TryDeliver(BlockRequest request, Span<byte> frame);
 

@@ -16,7 +16,13 @@ public sealed partial class FuseSession
     /// <inheritdoc/>
     public bool TryDeliver(BlockRequest request, Span<byte> frame)
     {
-        if (frame.Length != FuseBuffers.ReplyHeader + request.Length)
+        if (frame.IsEmpty)
+        {
+            // The payload is where the request asked for it, behind room for the header. The slot's state is stable
+            // while its request is in flight, so a mover may look at it.
+            frame = _buffers.ReadReply(_states[request.Tag].Buffer, (int)request.Length);
+        }
+        else if (frame.Length != FuseBuffers.ReplyHeader + request.Length)
         {
             return false;
         }
