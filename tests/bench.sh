@@ -3,9 +3,11 @@
 # interleaved over the engines, medians, ratios, CPU per operation, memory. docs/PERFORMANCE.md explains the numbers.
 set -u -o pipefail
 export LC_ALL=C
-
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-lib=$root/tests/lib
+# shellcheck source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/packages.sh
+. "$REPO/tests/lib/packages.sh"
+lib=$REPO/tests/lib
 
 usage() {
     cat <<'USAGE'
@@ -28,7 +30,7 @@ usage: tests/bench.sh [options]
   --strict             exit 1 when a bar is missed or could not be judged
   -h, --help
 Our binary: $NBDFUSE_BIN, or artifacts/publish/nbdfuse (built when missing). libnbd's: $NBDFUSE_PEER, or /usr/bin/nbdfuse.
-Needs root, or user_allow_other in /etc/fuse.conf for qemu-storage-daemon.
+Needs root, or user_allow_other in /etc/fuse.conf for qemu-storage-daemon. Installs missing peers by apt.
 USAGE
 }
 
@@ -104,7 +106,7 @@ environment() {
         "$(qemu-storage-daemon --version 2>/dev/null | awk '{ print $3; exit }')" "$(fio --version)"
     printf '%s, export of %s in memory, %s repetitions of %s s. ' "$([ "$tcp" ] && echo 'TCP 127.0.0.1' || echo 'Unix socket')" \
         "$size" "$reps" "$seconds"
-    printf 'Commit %s, %s.\n' "$(git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)" "$(date -u +%Y-%m-%d)"
+    printf 'Commit %s, %s.\n' "$(git -C "$REPO" describe --always --dirty 2>/dev/null || echo unknown)" "$(date -u +%Y-%m-%d)"
 }
 
 # Replaces what stands between the markers, and nothing else.

@@ -1,32 +1,34 @@
 # Part of tests/bench.sh: the NBD server, the engines that are mounted on it, and their end.
-# Uses: work, root, size, tcp, ours_args, compare, engine_list. Sets: server_pid, uri, peer_bin, pid_of[], file_of[].
+# Uses: work, size, tcp, ours_args, compare, engine_list. Sets: server_pid, uri, peer_bin, pid_of[], file_of[].
 # shellcheck shell=bash disable=SC2154,SC2034
 
 declare -A pid_of=() file_of=()
 server_pid=''
 peer_bin=${NBDFUSE_PEER:-/usr/bin/nbdfuse}
-ours_bin=${NBDFUSE_BIN:-$root/artifacts/publish/nbdfuse}
+ours_bin=${NBDFUSE_BIN:-$PUBLISH_DIR/nbdfuse}
 
 need_tools() {
-    local missing='' engine
-    command -v nbdkit >/dev/null || missing+=' nbdkit'
-    command -v fio >/dev/null || missing+=' fio'
+    local engine entry programs=("nbdkit nbdkit" "fio fio" "fusermount3 fuse3") missing=''
     for engine in "${engine_list[@]}"; do
         case $engine in
-            nbdfuse) [ -x "$peer_bin" ] || missing+=' libnbd-bin' ;;
-            qsd) command -v qemu-storage-daemon >/dev/null || missing+=' qemu-system-common' ;;
+            nbdfuse) [ "$peer_bin" != /usr/bin/nbdfuse ] || programs+=("$peer_bin libnbd-bin") ;;
+            qsd) programs+=("qemu-storage-daemon qemu-system-common") ;;
             ours|ceiling) ;;
             a|b) [ ${#compare[@]} -gt 0 ] || fail "engine $engine needs --compare" ;;
             *) fail "unknown engine $engine" ;;
         esac
     done
-    [ -z "$missing" ] || fail "missing tools: apt-get install$missing"
-    [ -r /dev/fuse ] && [ -w /dev/fuse ] || fail '/dev/fuse is missing or not accessible: modprobe fuse, or run as root'
-    [ "$(id -u)" -eq 0 ] || command -v fusermount3 >/dev/null || fail 'fusermount3 is missing: apt-get install fuse3'
+    install_missing "${programs[@]}" >&2 || warn 'apt-get failed'
+    for entry in "${programs[@]}"; do
+        command -v "${entry% *}" >/dev/null || missing+=" ${entry#* }"
+    done
+    [ -z "$missing" ] || fail "missing packages:$missing"
+    prepare_fuse_device
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] || fail '/dev/fuse is missing or not accessible: run as root'
     if [[ " ${engine_list[*]} " == *' ours '* ]] && [ ! -x "$ours_bin" ]; then
         [ -z "${NBDFUSE_BIN:-}" ] || fail "NBDFUSE_BIN is not executable: $NBDFUSE_BIN"
         say "bench: building $ours_bin"
-        if ! dotnet publish "$root/src/NbdFuse.Cli" -c Release -o "${ours_bin%/*}" >"$work/publish.log" 2>&1; then
+        if ! (publish_program) >"$work/publish.log" 2>&1; then
             tail -n 20 "$work/publish.log" >&2
             warn 'our nbdfuse could not be built: measuring the others only'
         fi
@@ -83,7 +85,7 @@ start_engine() {
             local build=${compare[0]}
             [ "$engine" = a ] || build=${compare[1]}
             if [ -x "$build" ]; then command=("$build"); else read -ra command <<<"$build"; fi
-            [ -x "${command[0]}" ] || fail "--compare: not executable: ${command[0]}"
+            command -v "${command[0]}" >/dev/null || fail "--compare: not executable: ${command[0]}"
             read -ra extra <<<"$ours_args"
             command+=(${extra[@]+"${extra[@]}"} "$file" "$uri") ;;
         nbdfuse) command=("$peer_bin" "$file" "$uri") ;;
