@@ -51,11 +51,11 @@ internal sealed class HandshakeSession
                 return Finish(info, usedOptGo: true, chosen: option == NbdOption.Go);
             }
         }
-        catch (NbdServerErrorException)
+        catch (NbdServerErrorException e)
         {
             // The only legal way to leave the haggling is to say so (proto.md, "Termination of the session").
             Abort();
-            throw;
+            throw Translate(e);
         }
 
         Log.Fallback(_logger, NbdNames.Of(NbdOption.Go), NbdNames.Of(NbdOption.ExportName));
@@ -93,10 +93,10 @@ internal sealed class HandshakeSession
                 InfoUnsupported = !supported,
             };
         }
-        catch (NbdServerErrorException)
+        catch (NbdServerErrorException e)
         {
             Abort();
-            throw;
+            throw Translate(e);
         }
     }
 
@@ -423,6 +423,14 @@ internal sealed class HandshakeSession
     private static NbdProtocolException Unexpected(NbdOption option, OptionReply reply) => new(
         "proto.md, Option types: each option has its own kinds of reply",
         $"{NbdNames.Of(reply.Type)} in answer to {NbdNames.Of(option)}");
+
+    // TLS is no matter of the server's mood: no other option and no other attempt helps.
+    private static NbdException Translate(NbdServerErrorException refusal) =>
+        refusal.Code != NbdOptionReplyType.ErrTlsReqd ? refusal : new NbdConnectException(
+            NbdConnectFailure.TlsRequired,
+            "the server requires TLS, which is not built yet (nbds:// URIs are refused, too); let the server offer the export without TLS"
+            + (refusal.ServerText is null ? string.Empty : $"; the server says: {refusal.ServerText}"),
+            refusal);
 
     private static NbdServerErrorException Refused(NbdOption option, OptionReply reply, string? exportName) => new(
         reply.Type,
