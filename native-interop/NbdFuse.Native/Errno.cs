@@ -146,6 +146,9 @@ public static class Errno
     /// <summary>Socket operation on non-socket.</summary>
     public const int ENOTSOCK = 88;
 
+    /// <summary>Protocol wrong type for socket.</summary>
+    public const int EPROTOTYPE = 91;
+
     /// <summary>Destination address required.</summary>
     public const int EDESTADDRREQ = 89;
 
@@ -244,8 +247,14 @@ public static class Errno
     public static string Name(int error)
     {
         int number = Math.Abs(error);
-        // Mono's enum has both spellings of number 95; this one is what the kernel's and NBD's texts say.
-        return number == EOPNOTSUPP ? nameof(EOPNOTSUPP) : ((Mono.Unix.Native.Errno)number).ToString();
+        // Where two names share a number Mono's enum may pick the one that the kernel's and NBD's texts do not use.
+        return number switch
+        {
+            EAGAIN => nameof(EAGAIN),
+            EDEADLK => nameof(EDEADLK),
+            EOPNOTSUPP => nameof(EOPNOTSUPP),
+            _ => ((Mono.Unix.Native.Errno)number).ToString(),
+        };
     }
 
     /// <summary>Text for a person: <c>Connection refused (ECONNREFUSED)</c>.</summary>

@@ -1,1 +1,65 @@
-return 0;
+using Microsoft.Extensions.Logging;
+using NbdFuse.Fuse;
+
+namespace NbdFuse.Cli;
+
+/// <summary>The <c>nbdfuse</c> command.</summary>
+internal static class Program
+{
+    /// <summary>Entry point.</summary>
+    /// <param name="args">The command line.</param>
+    /// <returns>The exit code.</returns>
+    private static Task<int> Main(string[] args) => RunAsync(args, Console.Out, Console.Error);
+
+    /// <summary>Runs a command line.</summary>
+    /// <param name="args">The command line, without the program's name.</param>
+    /// <param name="output">Standard output.</param>
+    /// <param name="error">Standard error.</param>
+    /// <returns>The exit code.</returns>
+    internal static async Task<int> RunAsync(IReadOnlyList<string> args, TextWriter output, TextWriter error)
+    {
+        NbdfuseArguments? arguments = null;
+        try
+        {
+            if (args.Count > 0 && Array.IndexOf(VerbCommands.Names, args[0]) >= 0)
+            {
+                return await new VerbCommands(output, error).RunAsync(args).ConfigureAwait(false);
+            }
+
+            arguments = NbdfuseArgumentParser.Parse(args);
+            return await RunAsync(arguments, output, error).ConfigureAwait(false);
+        }
+        catch (UsageException e)
+        {
+            await error.WriteAsync(e.Message.Length > 0 ? $"{ErrorText.Program}: {e.Message}\n" : string.Empty).ConfigureAwait(false);
+            await error.WriteAsync(e.ShowUsage ? HelpTexts.Usage : string.Empty).ConfigureAwait(false);
+            return MountCommand.Failed;
+        }
+        catch (Exception e)
+        {
+            // The last resort of the whole process: whatever it is, the user gets one line and the exit code of a failure.
+            await error.WriteAsync(ErrorText.Describe(e, arguments?.Debug ?? args.Contains("--debug"))).ConfigureAwait(false);
+            return MountCommand.Failed;
+        }
+    }
+
+    private static async Task<int> RunAsync(NbdfuseArguments arguments, TextWriter output, TextWriter error)
+    {
+        if (arguments.Action == NbdfuseAction.Mount)
+        {
+            LogVerbosity verbosity = arguments.Verbose ? LogVerbosity.Verbose : arguments.Quiet ? LogVerbosity.Quiet : LogVerbosity.Normal;
+            using ILoggerFactory loggers = CommandLogging.Create(new CommandLogOptions(verbosity, arguments.Debug));
+            return await MountCommand.RunAsync(arguments, loggers, error).ConfigureAwait(false);
+        }
+
+        await output.WriteAsync(arguments.Action switch
+        {
+            NbdfuseAction.Help => HelpTexts.Usage,
+            NbdfuseAction.FuseHelp => FuseMountOptionParser.Help,
+            NbdfuseAction.Version => HelpTexts.Version,
+            NbdfuseAction.LongOptions => HelpTexts.LongOptions,
+            _ => HelpTexts.ShortOptions,
+        }).ConfigureAwait(false);
+        return 0;
+    }
+}

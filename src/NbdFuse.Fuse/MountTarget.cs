@@ -6,7 +6,7 @@ namespace NbdFuse.Fuse;
 /// <summary>Where the file appears: over an existing regular file, or inside a directory.</summary>
 /// <param name="Path">Absolute path that is mounted over.</param>
 /// <param name="FileName">Name of the file inside the mounted directory; null when <paramref name="Path"/> is the file.</param>
-public sealed partial record MountTarget(string Path, string? FileName)
+public sealed record MountTarget(string Path, string? FileName)
 {
     /// <summary>Name of the file in a directory that was given without one.</summary>
     public const string DefaultFileName = "nbd";
@@ -114,7 +114,7 @@ public sealed partial record MountTarget(string Path, string? FileName)
     {
         if (logger is not null)
         {
-            LogStale(logger, path);
+            FuseLog.Stale(logger, path);
         }
 
         int result = Posix.Umount2(path, Posix.UnmountDetach | Posix.UnmountNoFollow);
@@ -130,7 +130,4 @@ public sealed partial record MountTarget(string Path, string? FileName)
                 $"{path}: a dead mount lies here and cannot be removed: {Errno.Describe(result)}; try 'umount -l {path}'", -result);
         }
     }
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "{Path}: replacing a dead mount left behind by a process that was killed")]
-    private static partial void LogStale(ILogger logger, string path);
 }

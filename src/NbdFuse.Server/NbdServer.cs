@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using NbdFuse.Native;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Server;
@@ -188,18 +189,13 @@ public sealed class NbdServer : IAsyncDisposable
         }
         catch (SocketException error) when (error.SocketErrorCode == SocketError.ConnectionRefused)
         {
-            // Also what a plain file answers: that one must not be deleted.
-            if (File.ResolveLinkTarget(path, returnFinalTarget: false) is null && IsSocket(path))
+            // Also what a plain file answers: that one must not be deleted, but make the bind fail.
+            if (Posix.Lstat(path, out FileStatus status) == 0 && status.IsSocket)
             {
                 File.Delete(path);
             }
         }
     }
-
-    // .NET has no file type for sockets; they are neither regular (an empty name of nothing) nor directories.
-    private static bool IsSocket(string path) =>
-        (File.GetAttributes(path) & (FileAttributes.Directory | FileAttributes.ReparsePoint)) == 0
-        && new FileInfo(path).Length == 0;
 
     private async Task AcceptAsync(Socket listener)
     {

@@ -97,7 +97,7 @@ public static class Requires
         foreach (string directory in path.Split(':').Concat(["/usr/sbin", "/sbin", "/usr/local/sbin"]))
         {
             string candidate = Path.Combine(directory.Length == 0 ? "." : directory, name);
-            if (File.Exists(candidate) && (File.GetUnixFileMode(candidate) & (UnixFileMode)0b001_001_001) != 0)
+            if (!OperatingSystem.IsWindows() && File.Exists(candidate) && (File.GetUnixFileMode(candidate) & (UnixFileMode)0b001_001_001) != 0)
             {
                 return Path.GetFullPath(candidate);
             }

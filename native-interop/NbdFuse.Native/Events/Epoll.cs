@@ -13,8 +13,8 @@ internal sealed unsafe class Epoll : IDisposable
     private const int OperationModify = 3;
     private const int CreateCloexec = 0x80000;
 
-    private static readonly int Stride = Posix.IsArm64 ? 16 : 12;
-    private static readonly int DataOffset = Posix.IsArm64 ? 8 : 4;
+    internal static readonly int Stride = Posix.IsArm64 ? 16 : 12;
+    internal static readonly int DataOffset = Posix.IsArm64 ? 8 : 4;
 
     private readonly FileDescriptor _epoll;
     private readonly int _maximum;

@@ -1,0 +1,79 @@
+using System.Reflection;
+
+namespace NbdFuse.Cli;
+
+/// <summary>Texts that the command prints about itself.</summary>
+internal static class HelpTexts
+{
+    /// <summary>The usage: what --help prints, and what follows a usage error. libnbd's layout, with the additions.</summary>
+    public const string Usage = """
+
+        Mount NBD server as a virtual file:
+
+            nbdfuse [-C N|--connections N] [-d] [-o FUSE-OPTION] [-P PIDFILE]
+                    [-r] [-s] [-v]
+                    MOUNTPOINT[/FILENAME] URI
+
+        Other modes:
+
+            nbdfuse MOUNTPOINT[/FILENAME] [ CMD [ARGS ...] ]
+            nbdfuse MOUNTPOINT[/FILENAME] --command CMD [ARGS ...]
+            nbdfuse MOUNTPOINT[/FILENAME] --fd N
+            nbdfuse MOUNTPOINT[/FILENAME] --tcp HOST PORT
+            nbdfuse MOUNTPOINT[/FILENAME] --unix SOCKET
+            nbdfuse MOUNTPOINT[/FILENAME] --vsock CID PORT
+
+        To unmount:
+
+            fusermount3 -u MOUNTPOINT
+
+        Options beyond libnbd's nbdfuse:
+
+            --export NAME      export to open, for the modes without a URI
+            --punch=zero|trim  what punching holes does (default: zero, the safe one)
+            --spin=auto|off    poll for a moment before sleeping (default: auto)
+            --movers N         threads for large payloads
+            -q, --quiet        log errors only
+            --debug            show stack traces of errors
+
+        Other commands (they win over mountpoints of these names: write ./info):
+
+            nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
+            nbdfuse list [--json] URI
+            nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
+            nbdfuse help [info|list|serve]
+
+        Other options:
+
+            nbdfuse --help
+            nbdfuse --fuse-help
+            nbdfuse -V|--version
+
+        Exit codes: 0 unmounted by somebody else, 1 error or ended by a signal.
+
+        """;
+
+    /// <summary>What --version prints.</summary>
+    public static string Version => $"nbdfuse {VersionNumber}\n";
+
+    /// <summary>Version of the program, such as 0.1.0.</summary>
+    public static string VersionNumber
+    {
+        get
+        {
+            string version = typeof(HelpTexts).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
+
+            // The build adds "+" and the revision of the source.
+            int plus = version.IndexOf('+', StringComparison.Ordinal);
+            return plus < 0 ? version : version[..plus];
+        }
+    }
+
+    /// <summary>What --long-options prints: names for shell completion.</summary>
+    public static string LongOptions =>
+        string.Concat(NbdfuseArgumentParser.Options.Where(o => o.IsListed && o.Long is not null).Select(o => $"--{o.Long}\n"));
+
+    /// <summary>What --short-options prints: letters for shell completion.</summary>
+    public static string ShortOptions =>
+        string.Concat(NbdfuseArgumentParser.Options.Where(o => o.IsListed && o.Short != '\0').Select(o => $"-{o.Short}\n"));
+}

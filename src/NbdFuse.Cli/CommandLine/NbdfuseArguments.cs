@@ -1,0 +1,62 @@
+using NbdFuse.Client;
+using NbdFuse.Fuse;
+
+namespace NbdFuse.Cli;
+
+/// <summary>What the compatible form of the command asks for. Immutable.</summary>
+internal sealed record NbdfuseArguments
+{
+    /// <summary>Connections when -C is not given.</summary>
+    public const int DefaultConnections = 4;
+
+    /// <summary>The most connections that -C takes.</summary>
+    public const int MaximumConnections = 1024;
+
+    /// <summary>What to do; the members below matter for <see cref="NbdfuseAction.Mount"/> only.</summary>
+    public NbdfuseAction Action { get; init; }
+
+    /// <summary>MOUNTPOINT[/FILENAME] as it was given.</summary>
+    public string MountPoint { get; init; } = string.Empty;
+
+    /// <summary>The server; null unless the action is to mount.</summary>
+    public NbdTarget? Target { get; init; }
+
+    /// <summary>The export asked for; empty is the server's default.</summary>
+    public string ExportName { get; init; } = string.Empty;
+
+    /// <summary>Whether the URI demands TLS.</summary>
+    public bool RequiresTls { get; init; }
+
+    /// <summary>Connections to use when the server and the kind of target allow several, 1 to 1024 (-C).</summary>
+    public int Connections { get; init; } = DefaultConnections;
+
+    /// <summary>Values of -o in their order.</summary>
+    public IReadOnlyList<string> MountOptions { get; init; } = [];
+
+    /// <summary>File for the process id, written when the mounted file is usable (-P), or null.</summary>
+    public string? PidFile { get; init; }
+
+    /// <summary>No writes, whatever the server allows (-r).</summary>
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Log what happens in detail (-v, -d).</summary>
+    public bool Verbose { get; init; }
+
+    /// <summary>Log errors only (-q).</summary>
+    public bool Quiet { get; init; }
+
+    /// <summary>Show stack traces of errors (--debug).</summary>
+    public bool Debug { get; init; }
+
+    /// <summary>What punching holes into the file does (--punch).</summary>
+    public PunchMode Punch { get; init; }
+
+    /// <summary>Whether the loop may poll (--spin).</summary>
+    public SpinMode Spin { get; init; }
+
+    /// <summary>Threads that carry large payloads (--movers), or null to leave it to the program.</summary>
+    public int? Movers { get; init; }
+
+    /// <summary>What was odd about the arguments: lines for the log.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}

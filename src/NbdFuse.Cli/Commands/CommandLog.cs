@@ -1,0 +1,34 @@
+using Microsoft.Extensions.Logging;
+
+namespace NbdFuse.Cli;
+
+/// <summary>Messages of the command itself; event identifiers 5xxx.</summary>
+internal static partial class CommandLog
+{
+    [LoggerMessage(5001, LogLevel.Information, "{Path}: {Bytes} bytes of {Target}, {Connections} connection(s), {Access}")]
+    public static partial void Mounted(ILogger logger, string path, long bytes, string target, int connections, string access);
+
+    [LoggerMessage(5002, LogLevel.Error, "{Path}: the server is lost: {Reason}; reads and writes fail now, unmount with 'fusermount3 -u {MountPoint}' and mount again")]
+    public static partial void ServerLost(ILogger logger, string path, string reason, string mountPoint);
+
+    [LoggerMessage(5003, LogLevel.Warning, "{Path} is in use: it is taken out of the tree now, and fails for its users from here on")]
+    public static partial void InUse(ILogger logger, string path);
+
+    [LoggerMessage(5004, LogLevel.Warning, "{Path}: cannot write back before the end: {Reason}")]
+    public static partial void WriteBackFailed(ILogger logger, string path, string reason);
+
+    [LoggerMessage(5005, LogLevel.Warning, "{Text}")]
+    public static partial void Argument(ILogger logger, string text);
+
+    [LoggerMessage(5006, LogLevel.Information, "{Path}: {Reason}")]
+    public static partial void Ended(ILogger logger, string path, string reason);
+
+    [LoggerMessage(5007, LogLevel.Warning, "the export has {ExportSize} bytes, of which {Size} can be reached with its blocks of {Block} bytes: the file ends there")]
+    public static partial void TailUnreachable(ILogger logger, long exportSize, long size, int block);
+
+    [LoggerMessage(5008, LogLevel.Debug, "signal {Name}: unmounting")]
+    public static partial void Signal(ILogger logger, string name);
+
+    [LoggerMessage(5009, LogLevel.Information, "listening at {Uri}")]
+    public static partial void Listening(ILogger logger, string uri);
+}

@@ -1,0 +1,67 @@
+using NbdFuse.Native;
+
+namespace NbdFuse.Fuse;
+
+/// <summary>A mount that exists, and the descriptor that serves it.</summary>
+/// <remarks>
+/// Disposing closes the descriptor and with it, when it is the last, ends the connection: what is still asked of the file
+/// fails. It does not unmount.
+/// THREADING: control plane; one thread at a time, never the loop's: unmounting may write pages back, which the loop serves.
+/// </remarks>
+public sealed class FuseMount : IDisposable
+{
+    private readonly FileDescriptor? _keeper;
+    private readonly bool _byHelper;
+
+    internal FuseMount(MountTarget target, FileDescriptor device, FileDescriptor? keeper, bool byHelper)
+    {
+        Target = target;
+        Device = device;
+        _keeper = keeper;
+        _byHelper = byHelper;
+    }
+
+    /// <summary>/dev/fuse of this mount; nonblocking.</summary>
+    public FileDescriptor Device { get; }
+
+    /// <summary>What was mounted.</summary>
+    public MountTarget Target { get; }
+
+    /// <summary>Absolute path of the mount point.</summary>
+    public string Path => Target.Path;
+
+    /// <summary>Unmounts.</summary>
+    /// <param name="lazy">
+    /// False: only when nobody uses the file. True: out of the tree now; the session ends when the last user has closed.
+    /// </param>
+    /// <exception cref="FuseException">It could not; <see cref="FuseException.Errno"/> is EBUSY when the file is in use.</exception>
+    public void Unmount(bool lazy)
+    {
+        if (_byHelper && Posix.GetEuid() != 0)
+        {
+            Fusermount.Unmount(Path, lazy);
+            return;
+        }
+
+        int result = Posix.Umount2(Path, Posix.UnmountNoFollow | (lazy ? Posix.UnmountDetach : 0));
+        if (result >= 0)
+        {
+            return;
+        }
+
+        throw result switch
+        {
+            -Errno.EBUSY => new FuseException(
+                $"{Path}: in use; close what uses it ('fuser -vm {Path}' tells), or unmount with 'umount -l {Path}'", Errno.EBUSY),
+            -Errno.EINVAL or -Errno.ENOENT => new FuseException($"{Path}: not mounted any more", -result),
+            _ => new FuseException($"{Path}: cannot unmount: {Errno.Describe(result)}", -result),
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Device.Dispose();
+        _keeper?.Dispose();
+    }
+}
