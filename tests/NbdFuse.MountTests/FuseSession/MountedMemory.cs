@@ -43,7 +43,7 @@ internal sealed class MountedMemory : IAsyncDisposable
         FuseMount mount = FuseMounter.Mount(target, options);
         FuseSessionOptions session = (sessionOptions ?? new FuseSessionOptions()) with { Mount = options, FileName = target.FileName };
         MountedMemory mounted = new(mount, session, device);
-        await mounted.Session.Ready.WaitAsync(Patience);
+        await mount.WaitUntilUsableAsync(mounted.Session).WaitAsync(Patience);
         return mounted;
     }
 
