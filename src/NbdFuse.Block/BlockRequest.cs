@@ -96,6 +96,12 @@ public sealed class BlockRequest
 
     internal bool IsListed { get; set; }
 
+    /// <summary>The slot is out of its queue's free list.</summary>
+    internal bool IsRented { get; set; }
+
+    /// <summary>The request is under way below the level that submitted it.</summary>
+    internal bool IsInFlight => _depth != 0 || IsListed;
+
     /// <summary>Puts a level on the completion stack; it sees the request before the levels above.</summary>
     /// <param name="level">The level.</param>
     /// <param name="state">A number that the level gets back.</param>
@@ -140,7 +146,7 @@ public sealed class BlockRequest
     /// <exception cref="InvalidOperationException">The request has not ended.</exception>
     public void Reset()
     {
-        if (_depth != 0 || IsListed)
+        if (IsInFlight)
         {
             throw new InvalidOperationException("A slot was reused before its request had ended.");
         }

@@ -104,6 +104,7 @@ public sealed class RequestQueue : IBlockCompletion
 
         request = _free[--_freeCount];
         request.Reset();
+        request.IsRented = true;
         int inFlight = InFlight;
         if (inFlight > Statistics.PeakInFlight)
         {
@@ -162,8 +163,16 @@ public sealed class RequestQueue : IBlockCompletion
 
     /// <summary>Gives a slot back after its request has ended, or before it was submitted.</summary>
     /// <param name="request">The rented request.</param>
+    /// <exception cref="InvalidOperationException">It is in flight, or was given back already.</exception>
     public void Return(BlockRequest request)
     {
+        if (!request.IsRented || request.IsInFlight)
+        {
+            // Otherwise one slot would serve two requests, and the data of one would reach the caller of the other.
+            throw new InvalidOperationException("A slot was given back twice, or before its request had ended.");
+        }
+
+        request.IsRented = false;
         _free[_freeCount++] = request;
         if (_wantsRoom)
         {

@@ -1,3 +1,4 @@
+using NbdFuse.Block;
 using NbdFuse.Client.Transmission;
 
 namespace NbdFuse.Client;
@@ -21,6 +22,12 @@ public sealed partial class NbdExport
         }
 
         _isClosed = true;
+        if (_loop is not null)
+        {
+            // First: what was posted to a mover after it has stopped would never end.
+            await RunAsync(_loop.Post, RefuseNew).ConfigureAwait(false);
+        }
+
         foreach (Mover mover in _movers)
         {
             await RunAsync(action => mover.Post(_ => action()), () => Close(mover.Connections)).ConfigureAwait(false);
@@ -44,6 +51,11 @@ public sealed partial class NbdExport
 
         foreach (NegotiatedSocket socket in _sockets)
         {
+            if (_loop is null)
+            {
+                NbdConnection.SayGoodbye(socket.Socket.Value);
+            }
+
             socket.Socket.Dispose();
         }
 
@@ -56,7 +68,7 @@ public sealed partial class NbdExport
         {
             if (connection.InFlight > 0)
             {
-                connection.Fail(new NbdDisconnectedException("the export was closed while requests were in flight"));
+                connection.GiveUp(new NbdDisconnectedException("the export was closed while requests were in flight"));
             }
             else
             {
@@ -89,9 +101,14 @@ public sealed partial class NbdExport
         }
     }
 
-    private void CloseOwn()
+    private void RefuseNew()
     {
         _isClosing = true;
+        _closedError = _closedError == 0 ? BlockErrno.EIO : _closedError;
+    }
+
+    private void CloseOwn()
+    {
         Close(_small.Concat(_large));
         EndTurn();
     }

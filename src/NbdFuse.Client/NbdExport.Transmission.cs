@@ -162,7 +162,10 @@ public sealed partial class NbdExport : IConnectionOwner
 
         foreach (Mover mover in _movers)
         {
-            mover.Post(connection => connection.Fail(reason));
+            if (!mover.Post(connection => connection.Fail(reason)))
+            {
+                mover.Abort(reason);
+            }
         }
     }
 

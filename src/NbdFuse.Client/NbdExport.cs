@@ -68,7 +68,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
                 Timeout = options.HandshakeTimeout,
             };
             sockets.Add(await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false));
-            if (sockets[0].Negotiated.Export.CanMultiConn && target.CanOpenMore)
+            if (sockets[0].Negotiated.Export.CanMultiConn && target.CanMultiConn)
             {
                 await OpenMoreAsync(transport, handshake, sockets, options.Connections, logger, cancellationToken)
                     .ConfigureAwait(false);
@@ -80,6 +80,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         {
             foreach (NegotiatedSocket socket in sockets)
             {
+                NbdConnection.SayGoodbye(socket.Socket.Value);
                 socket.Socket.Dispose();
             }
 

@@ -19,6 +19,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     private readonly int[] _free = new int[Contexts];
     private int _freeCount = Contexts;
     private BlockRequestList _waiting;
+    private bool _isStarting;
 
     /// <summary>Makes the layer.</summary>
     /// <param name="lower">The device below; its minimum block is obeyed.</param>
@@ -162,10 +163,27 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         context.Parent = null;
         _free[_freeCount++] = index;
         parent.Complete(error);
-        if (_waiting.TryTakeFirst(out BlockRequest? next))
+        StartWaiting();
+    }
+
+    /// <summary>
+    /// Gives free contexts to those that wait. A request that ends at once (an abandoned one) frees its context inside
+    /// Start: a loop, because hundreds of them one inside the other would overflow the loop's small stack.
+    /// </summary>
+    private void StartWaiting()
+    {
+        if (_isStarting)
+        {
+            return;
+        }
+
+        _isStarting = true;
+        while (_freeCount > 0 && _waiting.TryTakeFirst(out BlockRequest? next))
         {
             Start(next);
         }
+
+        _isStarting = false;
     }
 
     private void IssueBlocks(int index, BlockOperation operation, BlockRequestFlags flags)

@@ -8,7 +8,7 @@ namespace NbdFuse.Block.Layers;
 /// A command or flag that the export did not advertise must never be sent (NBD spec, transmission flags).
 /// WRITE_ZEROES without the capability: a hole can't be promised, so without <see cref="BlockRequestFlags.NoHole"/> it
 /// is EOPNOTSUPP; with it, zeroes are written.
-/// THREADING: the loop's thread only.
+/// THREADING: the loop's thread only. Flags are tested by mask: until the JIT optimizes, HasFlag boxes both enums.
 /// </remarks>
 public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
 {
@@ -23,6 +23,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
     private readonly Memory<byte> _zeroes;
     private int _freeCount = Contexts;
     private BlockRequestList _waiting;
+    private bool _isStarting;
 
     /// <summary>Makes the layer.</summary>
     /// <param name="lower">The device below; only what its info admits is sent to it.</param>
@@ -74,7 +75,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
                 request.Complete(BlockErrno.EOPNOTSUPP);
                 return;
             case BlockOperation.WriteZeroes when !_info.CanWriteZeroes:
-                if (!request.Flags.HasFlag(BlockRequestFlags.NoHole))
+                if ((request.Flags & BlockRequestFlags.NoHole) == 0)
                 {
                     request.Complete(BlockErrno.EOPNOTSUPP);
                     return;
@@ -84,7 +85,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
                 return;
         }
 
-        if (request.Operation == BlockOperation.WriteZeroes && request.Flags.HasFlag(BlockRequestFlags.FastZero))
+        if (request.Operation == BlockOperation.WriteZeroes && (request.Flags & BlockRequestFlags.FastZero) != 0)
         {
             if (_info.CanFastZero)
             {
@@ -139,7 +140,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
 
     private void SubmitFua(BlockRequest request)
     {
-        if (request.Flags.HasFlag(BlockRequestFlags.Fua) && !_info.CanFua)
+        if ((request.Flags & BlockRequestFlags.Fua) != 0 && !_info.CanFua)
         {
             request.Flags &= ~BlockRequestFlags.Fua;
             request.Push(this, FuaBelow);
@@ -164,7 +165,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
         context.Next = _info.CanWriteZeroes || request.Operation != BlockOperation.WriteZeroes
             ? request.End
             : request.Offset;
-        context.NeedsFlush = request.Flags.HasFlag(BlockRequestFlags.Fua) && !_info.CanFua && _info.CanFlush;
+        context.NeedsFlush = (request.Flags & BlockRequestFlags.Fua) != 0 && !_info.CanFua && _info.CanFlush;
         Continue(index);
     }
 
@@ -202,10 +203,27 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
         context.Parent = null;
         _free[_freeCount++] = index;
         parent.Complete(error);
-        if (_waiting.TryTakeFirst(out BlockRequest? next))
+        StartWaiting();
+    }
+
+    /// <summary>
+    /// Gives free contexts to those that wait. A request that ends at once (an abandoned one) frees its context inside
+    /// Start: a loop, because hundreds of them one inside the other would overflow the loop's small stack.
+    /// </summary>
+    private void StartWaiting()
+    {
+        if (_isStarting)
+        {
+            return;
+        }
+
+        _isStarting = true;
+        while (_freeCount > 0 && _waiting.TryTakeFirst(out BlockRequest? next))
         {
             Start(next);
         }
+
+        _isStarting = false;
     }
 
     private sealed class Context(ReadyList ready)

@@ -42,6 +42,9 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion
         Require(!request.Flags.HasFlag(BlockRequestFlags.Fua) || (info.CanFua && request.IsMutating), request, "has FUA");
         Require(
             !request.Flags.HasFlag(BlockRequestFlags.NoHole) || request.Operation == BlockOperation.WriteZeroes, request, "has NoHole");
+        Require(
+            !request.Flags.HasFlag(BlockRequestFlags.FastZero) || (request.Operation == BlockOperation.WriteZeroes && info.CanFastZero),
+            request, "has FastZero");
         switch (request.Operation)
         {
             case BlockOperation.Read:
@@ -55,11 +58,11 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion
                 break;
             case BlockOperation.WriteZeroes:
                 Require(info.CanWriteZeroes, request, "is not supported");
-                Require(!request.Flags.HasFlag(BlockRequestFlags.FastZero) || info.CanFastZero, request, "has FastZero");
                 Require(request.Length <= info.MaximumZeroes, request, "is too long");
                 break;
             case BlockOperation.Cache:
                 Require(info.CanCache, request, "is not supported");
+                Require(request.Length <= info.MaximumZeroes, request, "is too long");
                 break;
         }
 

@@ -4,8 +4,8 @@ namespace NbdFuse.Block.Layers;
 /// Cuts requests that are longer than the device takes into pieces, a few of them in flight at a time.
 /// </summary>
 /// <remarks>
-/// A TRIM, WRITE_ZEROES or CACHE that the server finds too long all the same (EOVERFLOW) is tried again in smaller
-/// pieces; the limit found is kept.
+/// A TRIM, WRITE_ZEROES or CACHE that the server finds too long all the same (EOVERFLOW, or EINVAL above the maximum
+/// payload: NBD spec, "Size constraints") is tried again in smaller pieces; the limit found is kept.
 /// Every context owns its pieces, so that a request that has started never waits for another one's.
 /// THREADING: the loop's thread only.
 /// </remarks>
@@ -19,8 +19,10 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     private readonly Context[] _contexts = new Context[Contexts];
     private readonly int[] _free = new int[Contexts];
     private int _freeCount = Contexts;
+    private readonly long _smallestZeroes;
     private long _maximumZeroes;
     private BlockRequestList _waiting;
+    private bool _isStarting;
 
     /// <summary>Makes the layer.</summary>
     /// <param name="lower">The device below; its limits are obeyed.</param>
@@ -29,6 +31,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     {
         _lower = lower;
         _maximumZeroes = lower.Info.MaximumZeroes;
+        _smallestZeroes = Math.Min(SmallestZeroes, lower.Info.MaximumPayload);
         Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue };
         for (int i = 0; i < Contexts; i++)
         {
@@ -53,7 +56,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         }
         else if (request.Length <= _maximumZeroes)
         {
-            if (request.Length > SmallestZeroes)
+            if (request.Length > _smallestZeroes)
             {
                 request.Push(this, WholeRequest);
             }
@@ -73,7 +76,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     {
         if (state == WholeRequest)
         {
-            if (request.Error != BlockErrno.EOVERFLOW)
+            if (!IsTooLong(request))
             {
                 return true;
             }
@@ -85,7 +88,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
 
         Context context = _contexts[state];
         context.Outstanding--;
-        if (request.Error == BlockErrno.EOVERFLOW && !HasPayload(request) && request.Length > SmallestZeroes)
+        if (IsTooLong(request))
         {
             LowerZeroesLimit(request.Length);
             context.Next = request.Offset;
@@ -103,9 +106,14 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     private static bool HasPayload(BlockRequest request) =>
         request.Operation is BlockOperation.Read or BlockOperation.Write;
 
+    private bool IsTooLong(BlockRequest request) =>
+        !HasPayload(request) && request.Length > _smallestZeroes
+        && (request.Error == BlockErrno.EOVERFLOW
+            || (request.Error == BlockErrno.EINVAL && request.Length > _lower.Info.MaximumPayload));
+
     private void LowerZeroesLimit(long failedLength)
     {
-        long half = Math.Max(failedLength / 2, SmallestZeroes);
+        long half = Math.Max(failedLength / 2, _smallestZeroes);
         _maximumZeroes = Math.Min(_maximumZeroes, half - (half % _lower.Info.MinimumBlock));
     }
 
@@ -162,10 +170,27 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         context.Parent = null;
         _free[_freeCount++] = index;
         parent.Complete(error);
-        if (_waiting.TryTakeFirst(out BlockRequest? next))
+        StartWaiting();
+    }
+
+    /// <summary>
+    /// Gives free contexts to those that wait. A request that ends at once (an abandoned one) frees its context inside
+    /// Start: a loop, because hundreds of them one inside the other would overflow the loop's small stack.
+    /// </summary>
+    private void StartWaiting()
+    {
+        if (_isStarting)
+        {
+            return;
+        }
+
+        _isStarting = true;
+        while (_freeCount > 0 && _waiting.TryTakeFirst(out BlockRequest? next))
         {
             Start(next);
         }
+
+        _isStarting = false;
     }
 
     private sealed class Context

@@ -17,8 +17,11 @@ internal struct InFlightSlot
     /// <summary>A chunk of the reply has been seen.</summary>
     public bool HasChunks;
 
-    /// <summary>The command is on its way to the server, or there.</summary>
-    public bool IsSent;
+    /// <summary>
+    /// Bytes that the connection has sent once the command's last byte is with the socket; the largest number while the
+    /// command is not queued for sending.
+    /// </summary>
+    public long SentAt;
 
     /// <summary>End of the part of a READ that has arrived without a gap from its start, an offset in the export.</summary>
     public long CoveredEnd;

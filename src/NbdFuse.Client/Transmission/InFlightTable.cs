@@ -47,15 +47,21 @@ internal sealed class InFlightTable
         slot.Generation++;
         slot.Error = 0;
         slot.HasChunks = false;
-        slot.IsSent = false;
+        slot.SentAt = long.MaxValue;
         slot.CoveredEnd = request.Offset;
         slot.Fragments?.Clear();
         return true;
     }
 
     /// <summary>Finds the command that a reply belongs to.</summary>
-    /// <returns>False when no command with this cookie is at the server.</returns>
-    public bool TryFind(ulong cookie, out int index)
+    /// <param name="cookie">Cookie of the reply.</param>
+    /// <param name="sent">Bytes that the connection has sent.</param>
+    /// <param name="index">The slot.</param>
+    /// <returns>
+    /// False when no command with this cookie is at the server. One that is sent in part is not there yet: ending it would
+    /// free header and payload that the rest of the send still reads.
+    /// </returns>
+    public bool TryFind(ulong cookie, long sent, out int index)
     {
         index = (int)(cookie & 0xffffffff);
         if ((uint)index >= (uint)_slots.Length)
@@ -64,7 +70,7 @@ internal sealed class InFlightTable
         }
 
         ref InFlightSlot slot = ref _slots[index];
-        return slot.Request is not null && slot.IsSent && slot.Generation == (uint)(cookie >> 32);
+        return slot.Request is not null && slot.SentAt <= sent && slot.Generation == (uint)(cookie >> 32);
     }
 
     public BlockRequest Remove(int index)

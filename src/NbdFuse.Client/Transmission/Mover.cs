@@ -97,6 +97,22 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         }
     });
 
+    /// <summary>Ends what a thread that has died of an exception still held. On the export's loop.</summary>
+    /// <param name="reason">Why.</param>
+    public void Abort(NbdException reason)
+    {
+        _loop.Join();
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Fail(reason);
+        }
+
+        while (_inbox.TryTake(out BlockRequest? request))
+        {
+            ((IConnectionOwner)this).OnRequestEnded(request, BlockErrno.EIO);
+        }
+    }
+
     /// <summary>Stops the thread and waits for it.</summary>
     public void Stop()
     {

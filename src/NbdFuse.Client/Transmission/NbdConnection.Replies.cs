@@ -276,7 +276,7 @@ internal sealed partial class NbdConnection
 
     private bool FindCommand(ulong cookie, out int index)
     {
-        if (_table.TryFind(cookie, out index))
+        if (_table.TryFind(cookie, _sentBytes, out index))
         {
             return true;
         }
@@ -311,10 +311,10 @@ internal sealed partial class NbdConnection
         ReadFragments fragments = slot.Fragments ??= new ReadFragments();
         if (!fragments.IsUsed && slot.CoveredEnd > request.Offset)
         {
-            _ = fragments.TryAdd(request.Offset, slot.CoveredEnd);
+            _ = fragments.TryAdd(request.Offset, slot.CoveredEnd, ReadFragments.Limit(request.Length));
         }
 
-        if (fragments.TryAdd(offset, offset + length))
+        if (fragments.TryAdd(offset, offset + length, ReadFragments.Limit(request.Length)))
         {
             return true;
         }

@@ -14,6 +14,8 @@ internal sealed partial class NbdConnection
     private int _pendingHead;
     private int _pendingCount;
     private bool _writeBlocked;
+    private long _queuedBytes;
+    private long _sentBytes;
 
     /// <summary>Sends all that is queued, as far as the socket takes it; the rest follows when it can be written again.</summary>
     public void Flush()
@@ -38,6 +40,7 @@ internal sealed partial class NbdConnection
             }
             else
             {
+                _sentBytes += sent;
                 _vectors.Advance(sent);
             }
         }
@@ -87,6 +90,25 @@ internal sealed partial class NbdConnection
         CountIn(request);
     }
 
+    /// <summary>Ends what the server has not heard of, after it said that it is going away.</summary>
+    private void WithdrawUnsent()
+    {
+        while (_pendingCount > 0)
+        {
+            int index = _pending[_pendingHead];
+            _pendingHead = (_pendingHead + 1) % TableCapacity;
+            _pendingCount--;
+            BlockRequest request = _table.Remove(index);
+            CountOut(request);
+            _owner.OnRequestEnded(request, BlockErrno.ESHUTDOWN);
+        }
+
+        while (_backlog.TryTakeFirst(out BlockRequest? request))
+        {
+            _owner.OnRequestEnded(request, BlockErrno.ESHUTDOWN);
+        }
+    }
+
     private bool FillVectors()
     {
         _vectors.Clear();
@@ -104,13 +126,15 @@ internal sealed partial class NbdConnection
                 continue;
             }
 
-            slot.IsSent = true;
             Requests++;
             _vectors.Add(_headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size));
             if (request.Operation == BlockOperation.Write)
             {
                 _vectors.Add(request.Buffer.Span);
             }
+
+            _queuedBytes += NbdRequestHeader.Size + (request.Operation == BlockOperation.Write ? request.Length : 0);
+            slot.SentAt = _queuedBytes;
         }
 
         return _vectors.Count > 0;

@@ -66,7 +66,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     public void Start()
     {
         _ = Posix.SetNonBlocking(_fd, true);
-        _loop.Add(_fd, _interest, this);
+        PosixException.Check(_loop.Add(_fd, _interest, this), "watch the connection to the server");
     }
 
     /// <summary>Takes a request. It goes out with the next <see cref="Flush"/>.</summary>
@@ -116,6 +116,9 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         // The cause first, so that nothing new gets in; then the table is emptied.
         _failure = reason;
         Leave();
+
+        // The descriptor lives on until the export is closed, but the server must not: it may be sending for ever.
+        _ = Posix.Shutdown(_fd, SocketConstants.SHUT_RDWR);
         int error = _shutdownSeen ? BlockErrno.ESHUTDOWN : BlockErrno.EIO;
         for (int index = 0; index < _table.Capacity; index++)
         {
@@ -143,14 +146,36 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
             return;
         }
 
+        SayGoodbye(_fd);
+        _failure = new NbdDisconnectedException("the connection was closed");
+        Leave();
+    }
+
+    /// <summary>
+    /// Ends the connection although requests are in flight: they end with an error. NBD_CMD_DISC goes first when the stream
+    /// stands between two requests (NBD spec, "Terminating the transmission phase": the client may send it at any time).
+    /// </summary>
+    /// <param name="reason">Why.</param>
+    public void GiveUp(NbdException reason)
+    {
+        if (_failure is null && _vectors.Count == 0)
+        {
+            SayGoodbye(_fd);
+        }
+
+        Fail(reason);
+    }
+
+    /// <summary>Sends NBD_CMD_DISC over a socket in the transmission phase and closes its sending side.</summary>
+    /// <param name="fd">The socket.</param>
+    public static void SayGoodbye(int fd)
+    {
         Span<byte> header = stackalloc byte[NbdRequestHeader.Size];
         NbdRequestHeader.Write(header, 0, NbdCommand.Disc, 0, 0, 0);
 
-        // The socket is idle, so its buffer takes 28 bytes; a server that is gone already needs no farewell.
-        _ = Posix.Send(_fd, header);
-        _ = Posix.Shutdown(_fd, SocketConstants.SHUT_WR);
-        _failure = new NbdDisconnectedException("the connection was closed");
-        Leave();
+        // An idle socket's buffer takes 28 bytes; a server that is gone already needs no farewell.
+        _ = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
+        _ = Posix.Shutdown(fd, SocketConstants.SHUT_WR);
     }
 
     /// <inheritdoc/>
@@ -187,6 +212,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
             // NBD spec, "Terminating the transmission phase": send nothing more, wait for what is in flight, then DISC.
             _shutdownSeen = true;
             _owner.OnServerShutdown(this);
+            WithdrawUnsent();
         }
 
         _owner.OnRequestEnded(request, error);

@@ -6,11 +6,7 @@ namespace NbdFuse.Client.Transmission;
 /// </summary>
 internal sealed class ReadFragments
 {
-    /// <summary>
-    /// Most separate pieces. 32 MiB in pieces of 512 bytes with every second one missing need as many; a server that
-    /// scatters more than that is treated as broken, so that it can't make us use memory without bound.
-    /// </summary>
-    public const int MaximumPieces = 32768;
+    private const int SmallestLimit = 64;
 
     private readonly List<(long Start, long End)> _pieces = [];
 
@@ -20,11 +16,19 @@ internal sealed class ReadFragments
     /// <summary>Forgets all pieces.</summary>
     public void Clear() => _pieces.Clear();
 
+    /// <summary>
+    /// Most separate pieces of a READ: one per 512 bytes, and some for a short one. A server that scatters more than that
+    /// is treated as broken: single bytes with gaps would cost 8 times the memory of the payload, in every slot.
+    /// </summary>
+    /// <param name="length">Length of the READ, in bytes.</param>
+    public static int Limit(long length) => (int)Math.Min(SmallestLimit + (length / 512), 1 << 20);
+
     /// <summary>Adds a piece.</summary>
     /// <param name="start">First byte.</param>
     /// <param name="end">First byte after it.</param>
+    /// <param name="limit">Most pieces.</param>
     /// <returns>False when it overlaps another piece, or there are too many.</returns>
-    public bool TryAdd(long start, long end)
+    public bool TryAdd(long start, long end, int limit)
     {
         int low = 0;
         int high = _pieces.Count;
@@ -61,7 +65,7 @@ internal sealed class ReadFragments
         {
             _pieces[low] = (start, _pieces[low].End);
         }
-        else if (_pieces.Count == MaximumPieces)
+        else if (_pieces.Count >= limit)
         {
             return false;
         }

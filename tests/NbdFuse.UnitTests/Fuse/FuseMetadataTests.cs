@@ -40,7 +40,8 @@ public sealed class FuseMetadataTests
     [InlineData(FuseSetattrValid.Size | FuseSetattrValid.Handle, (ulong)FakeKernel.Size, 0)]
     [InlineData(FuseSetattrValid.Size | FuseSetattrValid.ModifyTime | FuseSetattrValid.ModifyTimeNow, 0ul, 0)]
     [InlineData(FuseSetattrValid.Size | FuseSetattrValid.ModifyTime | FuseSetattrValid.Handle, 0ul, Errno.EINVAL)]
-    [InlineData(FuseSetattrValid.Size, 0ul, Errno.EINVAL)]
+    [InlineData(FuseSetattrValid.Size | FuseSetattrValid.LockOwner, 0ul, 0)]
+    [InlineData(FuseSetattrValid.Size | FuseSetattrValid.Handle, 0ul, Errno.EINVAL)]
     [InlineData(FuseSetattrValid.Size, (ulong)FakeKernel.Size + 1, Errno.EINVAL)]
     [InlineData(FuseSetattrValid.Size | FuseSetattrValid.ModifyTime, 4096ul, Errno.EINVAL)]
     public void Size_can_be_set_to_itself_and_by_open_to_nothing_which_changes_nothing(FuseSetattrValid valid, ulong size, int expected)
