@@ -211,7 +211,7 @@ internal sealed class MountedNbdfuse : IAsyncDisposable
             .. start.Prefix,
             program, "-P", pidFile, .. start.Options, argument, .. start.Mode,
         ];
-        return new BackgroundTool(words[0], words[1..], new Dictionary<string, string?> { ["HOME"] = directory.FullPath });
+        return new BackgroundTool(words[0], words[1..], new Dictionary<string, string?> { ["HOME"] = directory.Path });
     }
 
     /// <summary>Runs what follows as a user without privileges.</summary>
@@ -237,7 +237,7 @@ internal sealed class MountedNbdfuse : IAsyncDisposable
 
         if (start.Unprivileged)
         {
-            Tool.Run("chown", "-R", $"{UnprivilegedId}:{UnprivilegedId}", directory.FullPath).EnsureSuccess();
+            Tool.Run("chown", "-R", $"{UnprivilegedId}:{UnprivilegedId}", directory.Path).EnsureSuccess();
         }
 
         return argument;

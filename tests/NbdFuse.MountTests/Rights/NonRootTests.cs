@@ -77,10 +77,10 @@ public sealed class NonRootTests
         RequireUnprivileged();
         await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "memory", "1M");
         using var foreign = new TempDirectory();
-        File.SetUnixFileMode(foreign.FullPath, (UnixFileMode)0b111_101_101);
-        ToolResult result = await AsUser(NbdfuseProgram.CopyTo(foreign), foreign.FullPath, server.Uri);
-        OneLine.AssertError(result, foreign.FullPath);
-        Assert.False(MountedNbdfuse.IsMounted(foreign.FullPath));
+        File.SetUnixFileMode(foreign.Path, (UnixFileMode)0b111_101_101);
+        ToolResult result = await AsUser(NbdfuseProgram.CopyTo(foreign), foreign.Path, server.Uri);
+        OneLine.AssertError(result, foreign.Path);
+        Assert.False(MountedNbdfuse.IsMounted(foreign.Path));
     }
 
     [Fact]
@@ -92,7 +92,7 @@ public sealed class NonRootTests
         await using MountedNbdfuse open = await MountedNbdfuse.StartAsync(server.Uri, "-o", "allow_other");
         foreach (MountedNbdfuse mount in new[] { closed, open })
         {
-            File.SetUnixFileMode(mount.Directory.FullPath, (UnixFileMode)0b111_101_101);
+            File.SetUnixFileMode(mount.Directory.Path, (UnixFileMode)0b111_101_101);
         }
 
         Assert.NotEqual(0, (await AsUser("cat", closed.FilePath)).ExitCode);
@@ -112,7 +112,7 @@ public sealed class NonRootTests
         using var directory = new TempDirectory();
         string mountPoint = Directory.CreateDirectory(directory["mnt"]).FullName;
         string program = NbdfuseProgram.CopyTo(directory);
-        (await Tool.RunAsync("chown", "-R", $"{MountedNbdfuse.UnprivilegedId}", directory.FullPath)).EnsureSuccess();
+        (await Tool.RunAsync("chown", "-R", $"{MountedNbdfuse.UnprivilegedId}", directory.Path)).EnsureSuccess();
 
         // No fusermount3 in there: mount(2) must do. The mount is seen inside the namespace only, and goes with it.
         string script = $$"""

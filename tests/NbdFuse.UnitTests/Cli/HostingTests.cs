@@ -24,7 +24,7 @@ public sealed class HostingTests : IDisposable
     [Fact]
     public void The_pidfile_holds_the_number_and_nothing_else()
     {
-        string path = Path.Combine(_directory.FullPath, "pid");
+        string path = Path.Combine(_directory.Path, "pid");
         File.WriteAllText(path, "something that was there before and is longer");
 
         PidFile.Check(path);
@@ -36,7 +36,7 @@ public sealed class HostingTests : IDisposable
     [Fact]
     public void A_pidfile_in_a_missing_directory_is_refused_early()
     {
-        string path = Path.Combine(_directory.FullPath, "missing", "pid");
+        string path = Path.Combine(_directory.Path, "missing", "pid");
 
         Assert.Contains("mkdir", Assert.Throws<IOException>(() => PidFile.Check(path)).Message, StringComparison.Ordinal);
         Assert.Throws<IOException>(() => PidFile.Write(path));
@@ -47,7 +47,7 @@ public sealed class HostingTests : IDisposable
     [InlineData(true)]
     public void Readiness_reaches_the_socket_that_systemd_names(bool isAbstract)
     {
-        string name = isAbstract ? $"@nbdfuse-test-{Guid.NewGuid():N}" : Path.Combine(_directory.FullPath, "notify");
+        string name = isAbstract ? $"@nbdfuse-test-{Guid.NewGuid():N}" : Path.Combine(_directory.Path, "notify");
         using var systemd = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
         systemd.Bind(new UnixDomainSocketEndPoint(isAbstract ? '\0' + name[1..] : name));
         systemd.ReceiveTimeout = 10_000;
@@ -63,7 +63,7 @@ public sealed class HostingTests : IDisposable
     [Fact]
     public void A_systemd_that_is_gone_is_no_error()
     {
-        Environment.SetEnvironmentVariable("NOTIFY_SOCKET", Path.Combine(_directory.FullPath, "nobody"));
+        Environment.SetEnvironmentVariable("NOTIFY_SOCKET", Path.Combine(_directory.Path, "nobody"));
 
         Assert.Null(Record.Exception(() => SystemdNotifier.Notify("READY=1", NullLogger.Instance)));
     }
