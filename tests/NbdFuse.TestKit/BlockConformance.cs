@@ -43,6 +43,10 @@ public static partial class BlockConformance
         ["read_only_refuses_writes"] = ReadOnlyRefusesWrites,
     };
 
+    /// <summary>Every case. Those for writable and for read-only targets overlap.</summary>
+    public static IReadOnlyDictionary<string, Func<IConformanceTarget, Task>> All { get; } =
+        Writing.UnionBy(ReadOnly, static entry => entry.Key).ToDictionary(StringComparer.Ordinal);
+
     /// <summary>The cases for a target that can be written, for a theory.</summary>
     public static TheoryData<string> Names => [.. Writing.Keys];
 
@@ -58,7 +62,11 @@ public static partial class BlockConformance
     public static async Task RunAsync(string name, IConformanceTarget target)
     {
         Assert.True(target.Size >= MinimumSize, $"A target needs {MinimumSize} bytes, this one has {target.Size}.");
-        Func<IConformanceTarget, Task> run = (target.IsReadOnly ? ReadOnly : Writing)[name];
+        if (!(target.IsReadOnly ? ReadOnly : Writing).TryGetValue(name, out Func<IConformanceTarget, Task>? run))
+        {
+            throw new ArgumentException($"Case '{name}' is not for a target with IsReadOnly = {target.IsReadOnly}.", nameof(name));
+        }
+
         await Deadline.Within(run(target), $"conformance case '{name}'").ConfigureAwait(false);
     }
 

@@ -115,6 +115,6 @@ public sealed class BackendTests
     {
         using var directory = new TempDirectory();
         Assert.Throws<FileNotFoundException>(() => new FileExport(directory["disk"]));
-        Assert.Throws<UnauthorizedAccessException>(() => new FileExport(directory.FullPath));
+        Assert.Throws<UnauthorizedAccessException>(() => new FileExport(directory.Path));
     }
 }
