@@ -56,13 +56,13 @@ run_suite() {
     timeout --kill-after=20 "$SUITE_SECONDS" "$REPO/tests/$project/bin/Release/net10.0/$project" -noColor >"$log" 2>&1 || code=$?
     cat "$log"
     total=$(count Total "$log")
-    failures=$(($(count Failed "$log") + $(count Errors "$log")))
-    skips=$(count Skipped "$log")
     if [[ -z $total ]]; then
         echo "error: $suite ended with exit code $code and without a summary"
         failed=$((failed + 1))
         return 0
     fi
+    failures=$(($(count Failed "$log") + $(count Errors "$log")))
+    skips=$(count Skipped "$log")
     if ((code != 0 && failures == 0)); then
         echo "error: $suite ended with exit code $code although no test failed"
         failures=1
