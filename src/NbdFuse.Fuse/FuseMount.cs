@@ -30,6 +30,41 @@ public sealed class FuseMount : IDisposable
     /// <summary>Absolute path of the mount point.</summary>
     public string Path => Target.Path;
 
+    /// <summary>Waits until the file can be used: INIT is answered, and the kernel knows the size.</summary>
+    /// <remarks>
+    /// The kernel makes the root of a mount without asking for its attributes: until somebody does, a file that is mounted
+    /// over a file has the size 0, an append goes to its start, and an asynchronous direct read finds nothing.
+    /// </remarks>
+    /// <param name="session">The session that serves this mount; it has been started.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="FuseException">The session ended before; the message says why.</exception>
+    public async Task WaitUntilUsableAsync(FuseSession session, CancellationToken cancellation = default)
+    {
+        await Task.WhenAny(session.Ready, session.Completion).WaitAsync(cancellation).ConfigureAwait(false);
+        if (session.Ready.IsCompleted)
+        {
+            // Not on the caller's thread: the loop answers it, and nobody knows who the caller is.
+            Task<int> size = Task.Run(() => Posix.Stat(Target.FilePath, out _), CancellationToken.None);
+            await Task.WhenAny(size, session.Completion).WaitAsync(cancellation).ConfigureAwait(false);
+            if (size.IsCompletedSuccessfully)
+            {
+                int result = await size.ConfigureAwait(false);
+                if (result >= 0)
+                {
+                    return;
+                }
+
+                if (!session.Completion.IsCompleted)
+                {
+                    throw new FuseException($"{Target.FilePath}: cannot look at the mounted file: {Errno.Describe(result)}", -result);
+                }
+            }
+        }
+
+        FuseSessionEnd end = await session.Completion.WaitAsync(cancellation).ConfigureAwait(false);
+        throw new FuseException($"{Path}: the mount ended before it was usable: {end.Message}", end.Errno);
+    }
+
     /// <summary>Unmounts.</summary>
     /// <param name="lazy">
     /// False: only when nobody uses the file. True: out of the tree now; the session ends when the last user has closed.

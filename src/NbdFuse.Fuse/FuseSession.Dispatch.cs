@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using NbdFuse.Block;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
 

@@ -139,16 +139,16 @@ public sealed partial class FuseSession
     }
 
     /// <summary>
-    /// Tells open(O_TRUNC) from truncate and ftruncate to 0: it comes without a handle, unlike ftruncate, and with a new time
-    /// of modification, unlike truncate.
+    /// Tells open(O_TRUNC) from ftruncate to 0: it comes without a handle. So does truncate(2) by path, which can't be told
+    /// apart: it succeeds too.
     /// </summary>
     /// <remarks>
-    /// It succeeds and changes nothing, as on a block device: <c>cp image mnt/nbd</c> works. The answer carries the real size,
-    /// which the kernel takes over before the open returns.
+    /// It changes nothing, as on a block device: <c>cp image mnt/nbd</c> works. The answer carries the real size, which the
+    /// kernel takes over before the open returns. (With ATOMIC_O_TRUNC the kernel would set its size to 0 by itself, and
+    /// asynchronous direct reads would see the end of the file until somebody asks for the attributes.)
     /// </remarks>
     private static bool IsOpenTruncate(in FuseSetattrIn set) =>
-        set.Size == 0 &&
-        (set.Valid & (FuseSetattrValid.Handle | FuseSetattrValid.ModifyTime)) == FuseSetattrValid.ModifyTime;
+        set.Size == 0 && (set.Valid & FuseSetattrValid.Handle) == 0;
 
     private static void ApplyAttributes(in FuseSetattrIn set, ref FuseAttr node)
     {

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Native;
-using NbdFuse.Native.Fuse;
 
 namespace NbdFuse.Fuse;
 

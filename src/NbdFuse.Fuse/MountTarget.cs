@@ -129,4 +129,5 @@ public sealed record MountTarget(string Path, string? FileName)
             throw new FuseException(
                 $"{path}: a dead mount lies here and cannot be removed: {Errno.Describe(result)}; try 'umount -l {path}'", -result);
         }
-    }}
+    }
+}

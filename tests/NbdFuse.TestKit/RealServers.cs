@@ -71,9 +71,7 @@ public static class RealServers
 
                     """));
 
-            // -n: in the foreground, yet one process per client (-d would serve one client only).
-            return new ProcessServer(
-                directory, endPoint, name, file, ["-n", "-C", config, "-p", directory["server.pid"]], pidFile: null)
+            return new DaemonServer(directory, endPoint, name, file, ["-C", config], directory["server.pid"])
             {
                 BackingFile = directory["disk.img"],
             };

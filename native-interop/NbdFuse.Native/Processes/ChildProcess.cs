@@ -99,9 +99,8 @@ public sealed class ChildProcess : IDisposable
             () =>
             {
                 // In slices, so that a cancelled wait does not keep its thread for the child's lifetime.
-                while (!WaitForExit(TimeSpan.FromSeconds(1)))
+                while (!cancellation.IsCancellationRequested && !WaitForExit(TimeSpan.FromSeconds(1)))
                 {
-                    cancellation.ThrowIfCancellationRequested();
                 }
             },
             CancellationToken.None,

@@ -51,7 +51,7 @@ internal static class ServeCommand
         NbdError result = backend.IsReadOnly ? NbdError.None : backend.Flush();
         return result == NbdError.None
             ? 0
-            : throw new IOException($"{options.File}: the last flush failed: {NbdNames.Of(result)}");
+            : throw new IOException($"{options.File}: the last flush failed: {result}");
     }
 
     /// <summary>The URI under which a client on this machine finds the server.</summary>

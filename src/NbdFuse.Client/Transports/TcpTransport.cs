@@ -43,7 +43,8 @@ internal sealed class TcpTransport : NbdTransport
             throw stale;
         }
 
-        _known = resolved;
+        // A literal address needs no memory, and keeps all the time for itself.
+        _known = IPAddress.TryParse(_target.Host, out _) ? null : resolved;
         return await ConnectAsync(resolved, Remaining(start), cancellationToken).ConfigureAwait(false);
     }
 

@@ -3,6 +3,7 @@ using NbdFuse.Block;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 
@@ -18,7 +19,7 @@ public sealed class FuseDataTests
         kernel.OnLoop(() => content.CopyTo(kernel.Device.Content));
         (int error, byte[] body) = kernel.Answer(kernel.SendRead(512, 16384));
         Assert.Equal(0, error);
-        Assert.Equal(content.AsSpan(512, 16384), body);
+        Assert.Equal(content[512..(512 + 16384)], body);
     }
 
     [Theory]
@@ -54,7 +55,7 @@ public sealed class FuseDataTests
         (int error, byte[] body) = kernel.Answer(kernel.SendWrite(Size - 1000, data));
         Assert.Equal(0, error);
         Assert.Equal(1000u, MemoryMarshal.Read<FuseWriteOut>(body).Size);
-        Assert.Equal(data.AsSpan(0, 1000), kernel.OnLoop(() => kernel.Device.Content[^1000..].ToArray()));
+        Assert.Equal(data[..1000], kernel.OnLoop(() => kernel.Device.Content[^1000..].ToArray()));
     }
 
     [Theory]
@@ -296,6 +297,23 @@ public sealed class FuseDataTests
         Assert.Equal(4096, body.Length);
         Assert.All(body, value => Assert.Equal(0x5A, value));
         SpinWait.SpinUntil(() => kernel.OnLoop(() => kernel.Queue.IsIdle), FakeKernel.TimeoutMs);
+        kernel.Barrier();
+    }
+
+    [Fact]
+    public void Payload_in_the_buffer_of_the_request_is_delivered_from_there()
+    {
+        using FakeKernel kernel = new();
+        kernel.OnLoop(() => kernel.Device.Intercept = request =>
+        {
+            request.Buffer.Span.Fill(0x77);
+            bool delivered = request.Sink!.TryDeliver(request, default);
+            request.Complete(delivered ? 0 : Errno.EIO);
+            return true;
+        });
+        (int error, byte[] body) = kernel.Answer(kernel.SendRead(0, 4096));
+        Assert.Equal(0, error);
+        Assert.Equal(Enumerable.Repeat((byte)0x77, 4096), body);
         kernel.Barrier();
     }
 

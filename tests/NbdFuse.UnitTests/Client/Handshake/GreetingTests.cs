@@ -8,13 +8,14 @@ namespace NbdFuse.UnitTests.Client.Handshake;
 /// <summary>Greeting and flags; rule numbers are those of the project's protocol checklist.</summary>
 public sealed class GreetingTests
 {
-    [Theory]
-    [InlineData("a\0b")]
-    [InlineData("half \ud800")]
-    public async Task Rule02_a_name_that_is_no_string_of_the_protocol_is_refused_before_anything_is_sent(string name)
+    [Fact]
+    public async Task Rule02_a_name_that_is_no_string_of_the_protocol_is_refused_before_anything_is_sent()
     {
-        NbdConnectException error = await HandshakeRun.FailsAsync<NbdConnectException>(peer => peer.ExpectEnd(), name);
-        Assert.Equal(NbdConnectFailure.InvalidExportName, error.Reason);
+        foreach (string name in (string[])["a\0b", "half \ud800"])
+        {
+            NbdConnectException error = await HandshakeRun.FailsAsync<NbdConnectException>(peer => peer.ExpectEnd(), name);
+            Assert.Equal(NbdConnectFailure.InvalidExportName, error.Reason);
+        }
     }
 
     [Fact]

@@ -11,14 +11,14 @@ public sealed class DescriptorTransportTests
     [Fact]
     public async Task An_inherited_socket_is_negotiated_on_and_owned()
     {
-        NbdConnection connection = await HandshakeRun.RunAsync(
+        NegotiatedSocket connection = await HandshakeRun.RunAsync(
             async socket =>
             {
                 int fd = socket.Detach();
                 PosixException.Check(Posix.SetNonBlocking(fd, enable: false), "make the socket blocking");
                 PosixException.Check(Posix.SetCloseOnExec(fd, enable: false), "make the socket inheritable");
                 await using NbdTransport transport = NbdTransport.Create(new DescriptorTarget(fd));
-                NbdConnection opened = await transport.OpenAsync(new NbdHandshakeOptions());
+                NegotiatedSocket opened = await transport.OpenAsync(new NbdHandshakeOptions());
                 Assert.Equal(fd, opened.Socket.Value);
                 Assert.Equal(1, Posix.GetCloseOnExec(fd));
                 Assert.Equal(-Errno.EAGAIN, Posix.Recv(fd, new byte[1]));

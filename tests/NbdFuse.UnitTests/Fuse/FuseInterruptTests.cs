@@ -1,0 +1,154 @@
+using NbdFuse.Block;
+using NbdFuse.Fuse;
+using NbdFuse.Native;
+using NbdFuse.Native.Fuse;
+using Xunit;
+
+namespace NbdFuse.UnitTests.Fuse;
+
+public sealed class FuseInterruptTests
+{
+    private static readonly FuseSessionOptions AtOnce = new() { InterruptAfterMs = 0 };
+
+    private static void SendInterrupt(FakeKernel kernel, ulong unique) =>
+        kernel.Send(FuseOpcode.Interrupt, BitConverter.GetBytes(unique), unique: unique | 1);
+
+    [Fact]
+    public void Interrupt_of_a_young_request_leaves_it_alone()
+    {
+        using FakeKernel kernel = new();
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong read = kernel.SendRead(0, 512);
+        SendInterrupt(kernel, read);
+        kernel.Barrier();
+        kernel.OnLoop(kernel.Device.LetGo);
+        (int error, byte[] body) = kernel.Answer(read);
+        Assert.Equal(0, error);
+        Assert.Equal(512, body.Length);
+        Assert.Equal(0, kernel.Queue.Statistics.Abandoned);
+    }
+
+    [Fact]
+    public void Interrupt_of_an_old_request_is_answered_once_and_keeps_the_slot_until_its_end()
+    {
+        using FakeKernel kernel = new(AtOnce);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong read = kernel.SendRead(0, 512);
+        SendInterrupt(kernel, read);
+        Assert.Equal(Errno.EINTR, kernel.Answer(read).Error);
+        Assert.Equal(1, kernel.OnLoop(() => kernel.Queue.InFlight));
+        Assert.Equal(15, kernel.FreeBuffers);
+        Assert.True(kernel.OnLoop(() => kernel.Device.Held[0].IsAbandoned));
+
+        SendInterrupt(kernel, read);
+        kernel.OnLoop(kernel.Device.LetGo);
+        kernel.OnLoop(() => kernel.Device.Holds = false);
+        kernel.Barrier();
+        Assert.True(kernel.OnLoop(() => kernel.Queue.IsIdle));
+        Assert.Equal(16, kernel.FreeBuffers);
+        Assert.Equal(1, kernel.Queue.Statistics.Abandoned);
+    }
+
+    [Fact]
+    public void Interrupted_write_keeps_its_data_until_the_device_has_ended_it()
+    {
+        using FakeKernel kernel = new(AtOnce);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        byte[] data = FakeKernel.Pattern(4096, 7);
+        ulong write = kernel.SendWrite(0, data);
+        SendInterrupt(kernel, write);
+        Assert.Equal(Errno.EINTR, kernel.Answer(write).Error);
+        // Others come and go through all the free buffers meanwhile.
+        kernel.OnLoop(() => kernel.Device.Intercept = request =>
+        {
+            request.Buffer.Span.Fill(0xEE);
+            request.Complete(0);
+            return true;
+        });
+        for (int i = 0; i < 40; i++)
+        {
+            Assert.Equal(0, kernel.Answer(kernel.SendRead(8192, 4096)).Error);
+        }
+
+        kernel.OnLoop(kernel.Device.LetGo);
+        kernel.Barrier();
+        Assert.Equal(data, kernel.OnLoop(() => kernel.Device.Content[..4096].ToArray()));
+    }
+
+    [Fact]
+    public void Interrupted_write_that_was_executed_still_makes_the_close_flush()
+    {
+        using FakeKernel kernel = new(AtOnce);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong write = kernel.SendWrite(0, new byte[512]);
+        SendInterrupt(kernel, write);
+        Assert.Equal(Errno.EINTR, kernel.Answer(write).Error);
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.LetGo();
+            kernel.Device.Holds = false;
+        });
+        Assert.Equal(0, kernel.Ask(FuseOpcode.Flush, new FuseFlushIn { Handle = 1 }).Error);
+        Assert.Equal([BlockOperation.Write, BlockOperation.Flush], kernel.Log().Select(entry => entry.Operation));
+    }
+
+    [Fact]
+    public void Interrupted_request_that_grows_old_is_answered_then()
+    {
+        using FakeKernel kernel = new(new FuseSessionOptions { InterruptAfterMs = 40, InterruptTickMs = 5 });
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong fsync = kernel.Send(FuseOpcode.Fsync, new FuseFsyncIn());
+        SendInterrupt(kernel, fsync);
+        Assert.Equal(Errno.EINTR, kernel.Answer(fsync).Error);
+        kernel.OnLoop(kernel.Device.LetGo);
+        kernel.Barrier();
+    }
+
+    [Fact]
+    public void Interrupt_while_the_device_is_stalled_is_answered_at_any_age()
+    {
+        using FakeKernel kernel = new();
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = true;
+            kernel.Session.IsStalled = () => true;
+        });
+        ulong read = kernel.SendRead(0, 512);
+        SendInterrupt(kernel, read);
+        Assert.Equal(Errno.EINTR, kernel.Answer(read).Error);
+    }
+
+    [Fact]
+    public void Interrupt_of_an_unknown_request_is_ignored()
+    {
+        using FakeKernel kernel = new(AtOnce);
+        SendInterrupt(kernel, 123456);
+        kernel.Barrier();
+    }
+
+    [Fact]
+    public void Interrupt_finds_a_request_that_the_kernel_sent_again()
+    {
+        const ulong Resent = 1ul << 63;
+        using FakeKernel kernel = new(AtOnce);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        byte[] body = new byte[16];
+        ulong fsync = kernel.Send(FuseOpcode.Fsync, body, unique: Resent | 1000);
+        SendInterrupt(kernel, 1000);
+        Assert.Equal(Errno.EINTR, kernel.Answer(fsync).Error);
+    }
+
+    [Fact]
+    public void Payload_for_an_interrupted_read_is_dropped()
+    {
+        using FakeKernel kernel = new(AtOnce);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong read = kernel.SendRead(0, 512);
+        SendInterrupt(kernel, read);
+        Assert.Equal(Errno.EINTR, kernel.Answer(read).Error);
+        bool delivered = kernel.OnLoop(() => kernel.Session.TryDeliver(kernel.Device.Held[0], new byte[16 + 512]));
+        Assert.True(delivered);
+        kernel.OnLoop(kernel.Device.LetGo);
+        kernel.Barrier();
+    }
+}
