@@ -71,9 +71,9 @@ public static class RealServers
 
                     """));
 
-            // -n: in the foreground, yet one process per client (-d would serve one client only).
-            return new ProcessServer(
-                directory, endPoint, name, file, ["-n", "-C", config, "-p", directory["server.pid"]], pidFile: null)
+            // Not in the foreground: -d serves one client only, and -n is unknown to older versions.
+            string pidFile = directory["server.pid"];
+            return new DaemonServer(directory, endPoint, name, file, ["-C", config, "-p", pidFile], pidFile)
             {
                 BackingFile = directory["disk.img"],
             };
