@@ -23,8 +23,12 @@ public static class DeviceStack
             top = Check(new AlignmentLayer(top, ready), checkContract);
         }
 
-        top = Check(new CapabilityLayer(top, ready), checkContract);
-        return device.Info.IsReadOnly ? top : Check(new OrderingLayer(top, capacity, block), checkContract);
+        top = new CapabilityLayer(top, ready);
+
+        // Nothing checks what goes into a read-only stack: it answers writes by EROFS, they are no mistake of the front end.
+        return device.Info.IsReadOnly
+            ? top
+            : Check(new OrderingLayer(Check(top, checkContract), capacity, block), checkContract);
     }
 
     private static IBlockDevice Check(IBlockDevice device, bool check) =>

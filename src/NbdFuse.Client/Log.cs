@@ -24,7 +24,7 @@ internal static partial class Log
     [LoggerMessage(1006, LogLevel.Warning, "export \"{Name}\" has {Size} bytes, no multiple of its minimum block of {Minimum}: the last {Tail} bytes cannot be reached")]
     public static partial void TailUnreachable(ILogger logger, string name, ulong size, uint minimum, ulong tail);
 
-    [LoggerMessage(1007, LogLevel.Debug, "the server does not know {Option}, falling back to {Fallback}")]
+    [LoggerMessage(1007, LogLevel.Debug, "the server gives no usable answer to {Option}, falling back to {Fallback}")]
     public static partial void Fallback(ILogger logger, string option, string fallback);
 
     [LoggerMessage(1008, LogLevel.Debug, "the polite end of the handshake failed: {Reason}")]

@@ -39,7 +39,9 @@ internal sealed class HandshakeSession
             NegotiateStructuredReplies();
             NbdOption option = _options.Goal == NbdHandshakeGoal.Go ? NbdOption.Go : NbdOption.Info;
             NbdExportInfo? info = Query(option, _options.ExportName);
-            if (info is null && option == NbdOption.Info)
+
+            // nbd-server 3.24 opens the file only for NBD_OPT_GO, and says size 0 to NBD_OPT_INFO.
+            if ((info is null or { Size: 0 }) && option == NbdOption.Info)
             {
                 Log.Fallback(_logger, NbdNames.Of(option), NbdNames.Of(NbdOption.Go));
                 option = NbdOption.Go;

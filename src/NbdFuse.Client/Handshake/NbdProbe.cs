@@ -65,7 +65,7 @@ public static class NbdProbe
                 },
                 cancellationToken).ConfigureAwait(false);
             IReadOnlyList<NbdListedExport> exports = listing.Exports;
-            if (listing.InfoUnsupported && target.CanOpenMore)
+            if (target.CanOpenMore && (listing.InfoUnsupported || exports.Any(IsDoubtful)))
             {
                 exports = await DescribeAsync(transport, exports, options, logger, cancellationToken).ConfigureAwait(false);
             }
@@ -80,7 +80,10 @@ public static class NbdProbe
         }
     }
 
-    // For servers without NBD_OPT_INFO: choosing an export ends the haggling, so each needs a connection.
+    // nbd-server 3.24 says size 0 to NBD_OPT_INFO, the truth only to NBD_OPT_GO.
+    private static bool IsDoubtful(NbdListedExport export) => export.Info is { Size: 0 };
+
+    // For servers without a usable NBD_OPT_INFO: choosing an export ends the haggling, so each needs a connection.
     private static async Task<IReadOnlyList<NbdListedExport>> DescribeAsync(
         NbdTransport transport,
         IReadOnlyList<NbdListedExport> exports,
@@ -91,6 +94,12 @@ public static class NbdProbe
         var described = new List<NbdListedExport>(exports.Count);
         foreach (NbdListedExport export in exports)
         {
+            if (export.InfoError is not null || (export.Info is not null && !IsDoubtful(export)))
+            {
+                described.Add(export);
+                continue;
+            }
+
             try
             {
                 NbdNegotiated result = await AskAsync(transport, export.Name, options, logger, cancellationToken).ConfigureAwait(false);
