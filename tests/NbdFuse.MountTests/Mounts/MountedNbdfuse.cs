@@ -147,7 +147,17 @@ internal sealed class MountedNbdfuse : IAsyncDisposable
     /// <returns>Exit code of nbdfuse.</returns>
     public async Task<int> UnmountAsync()
     {
-        (await Tool.RunAsync("fusermount3", "-u", MountPoint)).EnsureSuccess();
+        // A tool that another test starts at this moment holds copies of our descriptors until its exec: the file is busy for
+        // that long, although everybody has closed it.
+        ToolResult? result = null;
+        await Deadline.Until(
+            () =>
+            {
+                result = Tool.Run("fusermount3", "-u", MountPoint);
+                return !result.Error.Contains("busy", StringComparison.Ordinal);
+            },
+            $"{MountPoint} not to be busy");
+        result!.EnsureSuccess();
         return await WaitForExitAsync();
     }
 

@@ -10,6 +10,9 @@ internal sealed class MountConformanceTarget : IConformanceTarget, IDisposable
     private readonly MountedFile? _durable;
     private readonly MountedFile _file;
 
+    // Each call blocks a thread of the pool, and a server in this process needs some, too.
+    private readonly SemaphoreSlim _calls = new(16);
+
     /// <summary>Opens the file.</summary>
     /// <param name="path">Its path.</param>
     /// <param name="isReadOnly">It can't be written.</param>
@@ -46,7 +49,7 @@ internal sealed class MountConformanceTarget : IConformanceTarget, IDisposable
     public int LargeTransfer => 3 << 20;
 
     /// <inheritdoc/>
-    public Task<byte[]> ReadAsync(long offset, int length) => Task.Run(() =>
+    public Task<byte[]> ReadAsync(long offset, int length) => Call(() =>
     {
         byte[] data = new byte[length];
         int count = 0;
@@ -70,7 +73,7 @@ internal sealed class MountConformanceTarget : IConformanceTarget, IDisposable
     });
 
     /// <inheritdoc/>
-    public Task<int> WriteAsync(long offset, byte[] data, bool fua = false) => Task.Run(() =>
+    public Task<int> WriteAsync(long offset, byte[] data, bool fua = false) => Call(() =>
     {
         MountedFile file = fua && _durable is not null ? _durable : _file;
         int count = 0;
@@ -90,19 +93,33 @@ internal sealed class MountConformanceTarget : IConformanceTarget, IDisposable
     });
 
     /// <inheritdoc/>
-    public Task<int> FlushAsync() => Task.Run(() => -_file.Fsync());
+    public Task<int> FlushAsync() => Call(() => -_file.Fsync());
 
     /// <inheritdoc/>
     public Task<int> TrimAsync(long offset, long length) => Task.FromResult(Errno.EOPNOTSUPP);
 
     /// <inheritdoc/>
-    public Task<int> ZeroAsync(long offset, long length, bool noHole) => Task.Run(() => -_file.Fallocate(
+    public Task<int> ZeroAsync(long offset, long length, bool noHole) => Call(() => -_file.Fallocate(
         noHole ? Posix.FallocateZeroRange : Posix.FallocatePunchHole | Posix.FallocateKeepSize, offset, length));
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _calls.Dispose();
         _file.Dispose();
         _durable?.Dispose();
+    }
+
+    private async Task<T> Call<T>(Func<T> call)
+    {
+        await _calls.WaitAsync();
+        try
+        {
+            return await Task.Run(call);
+        }
+        finally
+        {
+            _calls.Release();
+        }
     }
 }
