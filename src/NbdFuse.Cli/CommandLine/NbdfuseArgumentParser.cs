@@ -14,7 +14,6 @@ internal static class NbdfuseArgumentParser
     /// <summary>All options: first libnbd's in its order, then own ones.</summary>
     internal static readonly GetoptOption[] Options =
     [
-        new(OptionId.Version, 'V'),
         new(OptionId.FuseHelp, Long: "fuse-help"),
         new(OptionId.Help, Long: "help"),
         new(OptionId.LongOptions, Long: "long-options", IsListed: false),
@@ -28,7 +27,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.ReadOnly, Long: "read-only"),
         new(OptionId.SingleThread, 's'),
         new(OptionId.Verbose, 'v', "verbose"),
-        new(OptionId.Version, Long: "version"),
+        new(OptionId.Version, 'V', "version"),
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),

@@ -46,7 +46,8 @@ internal sealed class VerbCommands
                 break;
         }
 
-        ParseResult result = Root().Parse(arguments);
+        // No response files: @NAME is an abstract socket.
+        ParseResult result = Root().Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
         var configuration = new InvocationConfiguration
         {
             Output = _output,

@@ -26,4 +26,9 @@ internal static class OneLine
         Assert.DoesNotContain("internal error", line);
         Assert.All(parts, part => Assert.Contains(part, line, StringComparison.OrdinalIgnoreCase));
     }
+
+    /// <summary>The lines of this program, without those of the commands that it started.</summary>
+    /// <param name="error">What was written to stderr.</param>
+    public static string Ours(string error) =>
+        string.Join('\n', error.Split('\n').Where(line => line.StartsWith("nbdfuse: ", StringComparison.Ordinal)));
 }

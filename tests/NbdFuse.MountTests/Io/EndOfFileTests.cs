@@ -59,7 +59,7 @@ public sealed class EndOfFileTests
             Assert.Equal(-Errno.ENOSPC, file.TryAppend("more"u8));
         }
 
-        ToolResult shell = await Tool.RunAsync("/bin/sh", "-c", $"echo more >>{mount.FilePath}");
+        ToolResult shell = await Tool.RunAsync("/bin/sh", "-c", $"echo more | dd of={mount.FilePath} oflag=append conv=notrunc");
         Assert.NotEqual(0, shell.ExitCode);
         Assert.Contains("No space left on device", shell.Error);
         PatternData.AssertEqual(content, server.ReadBacking(0, content.Length));
