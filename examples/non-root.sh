@@ -27,7 +27,7 @@ if ((EUID == 0)); then
     NOBODY=$(id -u nobody 2>/dev/null || echo 65534)
     chown "$NOBODY" "$COPY/home"
     step "Becoming uid $NOBODY, with no group and no capability"
-    NBDFUSE=$COPY/nbdfuse TMPDIR=$COPY/home HOME=$COPY/home PUBLISH_DIR=$COPY \
+    env NBDFUSE="$COPY/nbdfuse" TMPDIR="$COPY/home" HOME="$COPY/home" PUBLISH_DIR="$COPY" \
         setpriv --reuid "$NOBODY" --regid "$NOBODY" --clear-groups --inh-caps=-all \
         "$COPY/examples/non-root.sh"
     exit 0

@@ -48,7 +48,7 @@ if ((EUID != 0)); then
 elif ! LOOP=$(losetup --find --show --direct-io=on "$DISK" 2>"$SCRATCH/losetup"); then
     step "No loop device here: $(cat "$SCRATCH/losetup")"
 else
-    on_exit losetup --detach "$LOOP"
+    on_exit detach_loop "$LOOP" "$DISK"
     step "Making an ext4 file system on the file, through $LOOP"
     mkfs.ext4 -q "$LOOP"
     mount "$LOOP" "$SCRATCH/fs"
@@ -63,7 +63,7 @@ else
     cmp "$SCRATCH/data" "$SCRATCH/fs/data"
     df -h "$SCRATCH/fs" | sed 's/^/   /'
     umount "$SCRATCH/fs"
-    losetup --detach "$LOOP"
+    detach_loop "$LOOP" "$DISK"
     proved "a file system lives on the export: made, mounted, filled, checked by e2fsck, mounted again, compared"
 fi
 

@@ -30,7 +30,7 @@ usage: tests/bench.sh [options]
   --strict             exit 1 when a bar is missed or could not be judged
   -h, --help
 Our binary: $NBDFUSE_BIN, or artifacts/publish/nbdfuse (built when missing). libnbd's: $NBDFUSE_PEER, or /usr/bin/nbdfuse.
-Needs root, or user_allow_other in /etc/fuse.conf for qemu-storage-daemon. Installs missing peers by apt.
+Runs as any user who may open /dev/fuse. Installs missing peers by apt.
 USAGE
 }
 

@@ -17,6 +17,12 @@ public sealed partial class NbdExport : IConnectionOwner
     /// <summary>Every so many small requests, one takes a connection for large ones, so that all are in use.</summary>
     private const int LoanEvery = 64;
 
+    /// <summary>
+    /// Processors from which on a mover pays. With two, both are busy with the application and a local server, and a loop
+    /// that splices by itself measured 5 to 10 % faster at 128 KiB and 1 MiB.
+    /// </summary>
+    private const int ProcessorsForMover = 4;
+
     private EventLoop? _loop;
     private LoopMailbox<BlockRequest>? _finished;
     private NbdConnection[] _small = [];
@@ -32,16 +38,16 @@ public sealed partial class NbdExport : IConnectionOwner
     {
         _loop = loop;
         _finished = new LoopMailbox<BlockRequest>(loop, MailboxCapacity);
-        int movers = _options.Movers >= 0 ? _options.Movers : Environment.ProcessorCount > 1 ? 1 : 0;
+        int movers = _options.Movers >= 0 ? _options.Movers : Environment.ProcessorCount >= ProcessorsForMover ? 1 : 0;
         movers = Math.Min(movers, _sockets.Count - 1);
         int large = _sockets.Count < 4 ? Math.Min(1, _sockets.Count - 1) : _sockets.Count / 2;
         large = Math.Max(large, movers);
         int small = _sockets.Count - large;
-        _small = [.. _sockets.Take(small).Select(Make)];
-        _movers = [.. Enumerable.Range(0, movers).Select(number => new Mover(number, MailboxCapacity, _finished, this))];
+        _small = [.. _sockets.Take(small).Select(socket => Make(socket, splice: false))];
+        _movers = [.. Enumerable.Range(0, movers).Select(number => new Mover(number, MailboxCapacity, loop, _finished, this))];
         if (movers == 0)
         {
-            _large = [.. _sockets.Skip(small).Select(Make)];
+            _large = [.. _sockets.Skip(small).Select(socket => Make(socket, splice: true))];
         }
 
         for (int i = small; i < _sockets.Count && movers > 0; i++)
@@ -59,8 +65,8 @@ public sealed partial class NbdExport : IConnectionOwner
             mover.Start();
         }
 
-        NbdConnection Make(NegotiatedSocket socket) =>
-            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: false, this);
+        NbdConnection Make(NegotiatedSocket socket, bool splice) =>
+            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice, this);
     }
 
     /// <summary>Commands sent on each connection so far. The numbers may lag behind by a few.</summary>
@@ -106,6 +112,11 @@ public sealed partial class NbdExport : IConnectionOwner
         foreach (NbdConnection connection in _large)
         {
             connection.Flush();
+        }
+
+        foreach (Mover mover in _movers)
+        {
+            mover.Flush();
         }
     }
 

@@ -13,7 +13,7 @@ public sealed record NbdExportOptions
     public int Connections { get; init; } = 4;
 
     /// <summary>
-    /// Helper threads for large payloads, 0 or more; less than 0 means one where there are two processors and two
+    /// Helper threads for large payloads, 0 or more; less than 0 means one where there are four processors and two
     /// connections.
     /// </summary>
     public int Movers { get; init; } = -1;

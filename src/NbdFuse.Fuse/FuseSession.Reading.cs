@@ -4,13 +4,16 @@ namespace NbdFuse.Fuse;
 
 public sealed partial class FuseSession
 {
+    /// <summary>Payload in flight up to which spinning pays: longer transfers need the processor for their copies.</summary>
+    private const int SpinBytes = 64 * 1024;
+
     private bool _started;
     private bool _reading;
     private bool _draining;
     private bool _resume;
 
     /// <inheritdoc/>
-    bool ITurnHook.WantsSpin => _options.Spin && _started && !_ended && _queue.InFlight <= 2;
+    bool ITurnHook.WantsSpin => _options.Spin && _started && !_ended && _queue.InFlight <= 2 && _queue.BytesInFlight <= SpinBytes;
 
     /// <inheritdoc/>
     void IEventHandler.OnEvents(EpollEvents events)

@@ -121,7 +121,12 @@ public static partial class BlockConformance
 
     private static async Task ZeroesAtOddOffsets(IConformanceTarget target)
     {
-        Assert.SkipUnless(target.CanZero, "The target has no zeroes.");
+        if (!target.CanZero)
+        {
+            await RefusesZeroes(target).ConfigureAwait(false);
+            return;
+        }
+
         byte[] model = PatternData.Create(10, 0, 256 * 1024);
         foreach ((long offset, int length) in OddRanges(target).Where((_, index) => index % 3 == 0))
         {
@@ -135,7 +140,12 @@ public static partial class BlockConformance
 
     private static async Task WriteAfterZeroes(IConformanceTarget target)
     {
-        Assert.SkipUnless(target.CanZero, "The target has no zeroes.");
+        if (!target.CanZero)
+        {
+            await RefusesZeroes(target).ConfigureAwait(false);
+            return;
+        }
+
         byte[] model = PatternData.Create(11, 0, 512 * 1024);
         await Write(target, 0, model).ConfigureAwait(false);
         await Succeeds(target.ZeroAsync(0, model.Length, noHole: false), "zeroes").ConfigureAwait(false);
@@ -146,12 +156,21 @@ public static partial class BlockConformance
         await Verify(target, 0, model).ConfigureAwait(false);
     }
 
+    private static async Task RefusesZeroes(IConformanceTarget target)
+    {
+        int block = Math.Max(4096, target.MinimumBlock);
+        byte[] data = PatternData.Create(17, 0, block);
+        await Write(target, 0, data).ConfigureAwait(false);
+        Assert.NotEqual(0, await target.ZeroAsync(0, block, noHole: false).ConfigureAwait(false));
+        await Verify(target, 0, data, "after refused zeroes").ConfigureAwait(false);
+    }
+
     private static async Task TrimLeavesTheRest(IConformanceTarget target)
     {
-        Assert.SkipUnless(target.CanTrim, "The target has no trim.");
         byte[] model = PatternData.Create(13, 0, 1 << 20);
         await Write(target, 0, model).ConfigureAwait(false);
-        await Succeeds(target.TrimAsync(256 * 1024, 512 * 1024), "trim").ConfigureAwait(false);
+        int errno = await target.TrimAsync(256 * 1024, 512 * 1024).ConfigureAwait(false);
+        Assert.True(errno == 0 || !target.CanTrim, $"trim failed with errno {errno}");
 
         // What is inside the range is undefined, but must be readable.
         await target.ReadAsync(256 * 1024, 512 * 1024).ConfigureAwait(false);
@@ -181,7 +200,6 @@ public static partial class BlockConformance
 
     private static async Task ReadOnlyRefusesWrites(IConformanceTarget target)
     {
-        Assert.SkipUnless(target.IsReadOnly, "The target can be written.");
         int block = Math.Max(4096, target.MinimumBlock);
         byte[] before = await target.ReadAsync(0, block).ConfigureAwait(false);
         Assert.NotEqual(0, await target.WriteAsync(0, PatternData.Create(16, 0, block)).ConfigureAwait(false));

@@ -65,7 +65,6 @@ public static partial class BlockConformance
 
     private static async Task OverlappingWritesKeepOrder(IConformanceTarget target)
     {
-        Assert.SkipUnless(target.StartsInOrder, "The target does not start operations in order.");
         int step = Math.Max(4096, target.MinimumBlock);
         byte[] model = new byte[step * 24];
         await Write(target, 0, model).ConfigureAwait(false);
@@ -76,6 +75,11 @@ public static partial class BlockConformance
             byte[] data = PatternData.Create((ulong)(50 + index), offset, 4 * step);
             data.CopyTo(model, offset);
             writes.Add(Write(target, offset, data));
+            if (!target.StartsInOrder)
+            {
+                // Such a target owes the order only to those who wait.
+                await writes[^1].ConfigureAwait(false);
+            }
         }
 
         await Task.WhenAll(writes).ConfigureAwait(false);

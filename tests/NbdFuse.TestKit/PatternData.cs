@@ -53,12 +53,16 @@ public static class PatternData
         }
     }
 
+    /// <inheritdoc cref="AssertEqual(ReadOnlySpan{byte}, ReadOnlySpan{byte}, long, string)"/>
+    public static void AssertEqual(byte[] expected, byte[] actual, long offset = 0, string context = "") =>
+        AssertEqual(expected.AsSpan(), actual, offset, context);
+
     /// <summary>Fails unless the range is all zeroes.</summary>
     /// <param name="actual">What is there.</param>
     /// <param name="offset">Absolute offset of the first byte, in bytes.</param>
     /// <param name="context">Said first in the message.</param>
     public static void AssertZero(ReadOnlySpan<byte> actual, long offset = 0, string context = "") =>
-        AssertEqual(new byte[actual.Length], actual, offset, context);
+        AssertEqual(new byte[actual.Length].AsSpan(), actual, offset, context);
 
     /// <summary>Describes the first difference of two ranges.</summary>
     /// <param name="expected">What should be there.</param>

@@ -71,9 +71,7 @@ public static class RealServers
 
                     """));
 
-            // Not in the foreground: -d serves one client only, and -n is unknown to older versions.
-            string pidFile = directory["server.pid"];
-            return new DaemonServer(directory, endPoint, name, file, ["-C", config, "-p", pidFile], pidFile)
+            return new DaemonServer(directory, endPoint, name, file, ["-C", config], directory["server.pid"])
             {
                 BackingFile = directory["disk.img"],
             };

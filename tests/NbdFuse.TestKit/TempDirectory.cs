@@ -8,15 +8,15 @@ public sealed class TempDirectory : IDisposable
     /// <summary>Makes the directory, mode 0700.</summary>
     public TempDirectory()
     {
-        FullPath = Directory.CreateTempSubdirectory("nf-").FullName;
+        Path = Directory.CreateTempSubdirectory("nf-").FullName;
     }
 
     /// <summary>Full path.</summary>
-    public string FullPath { get; }
+    public string Path { get; }
 
     /// <summary>Path of a file in it.</summary>
     /// <param name="name">Name of the file.</param>
-    public string this[string name] => Path.Combine(FullPath, name);
+    public string this[string name] => System.IO.Path.Combine(Path, name);
 
     /// <summary>Makes a sparse file in it.</summary>
     /// <param name="name">Name of the file.</param>
@@ -42,14 +42,14 @@ public sealed class TempDirectory : IDisposable
     }
 
     /// <inheritdoc/>
-    public override string ToString() => FullPath;
+    public override string ToString() => Path;
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (Directory.Exists(FullPath))
+        if (Directory.Exists(Path))
         {
-            Directory.Delete(FullPath, recursive: true);
+            Directory.Delete(Path, recursive: true);
         }
     }
 }

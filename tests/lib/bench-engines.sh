@@ -24,7 +24,7 @@ need_tools() {
     done
     [ -z "$missing" ] || fail "missing packages:$missing"
     prepare_fuse_device
-    [ -r /dev/fuse ] && [ -w /dev/fuse ] || fail '/dev/fuse is missing or not accessible: run as root'
+    if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then fail '/dev/fuse is missing or not accessible: run as root'; fi
     if [[ " ${engine_list[*]} " == *' ours '* ]] && [ ! -x "$ours_bin" ]; then
         [ -z "${NBDFUSE_BIN:-}" ] || fail "NBDFUSE_BIN is not executable: $NBDFUSE_BIN"
         say "bench: building $ours_bin"

@@ -96,7 +96,7 @@ sample() {
     local cell=$1 round=$2 engine=$3 mode block depth runtime_ms pid
     local engine0=0 engine1=0 server0 server1 fio0 fio1 machine0 machine1 memory=0 started ended row
     [[ $cell =~ ^(rr|rw|r|w)([0-9]+[km])([0-9]+)$ ]]
-    case ${BASH_REMATCH[1]} in rr) mode=randread ;; rw) mode=randwrite ;; r) mode=read ;; w) mode=write ;; esac
+    case ${BASH_REMATCH[1]} in rr) mode="randread" ;; rw) mode="randwrite" ;; r) mode="read" ;; w) mode="write" ;; esac
     block=${BASH_REMATCH[2]} depth=${BASH_REMATCH[3]}
     runtime_ms=$(awk -v s="$seconds" 'BEGIN { printf "%d", s * 1000 }')
     pid=${pid_of[$engine]:-}

@@ -39,6 +39,13 @@ stop() {
     return 0
 }
 
+# detach_loop DEVICE FILE: only while the device still belongs to the file; a free device may be somebody else's by now.
+detach_loop() {
+    if [[ $(losetup --noheadings --output BACK-FILE "$1" 2>/dev/null) == "$2" ]]; then
+        losetup --detach "$1"
+    fi
+}
+
 # find_nbdfuse: sets NBDFUSE to the published program, which is made when NBDFUSE names none.
 find_nbdfuse() {
     if [[ -n ${NBDFUSE:-} ]]; then

@@ -7,12 +7,16 @@ readonly PEER_PROGRAMS=(
     "nbdkit nbdkit"
     "nbd-server nbd-server"
     "qemu-nbd qemu-utils"
+    "qemu-img qemu-utils"
+    "qemu-io qemu-utils"
     "qemu-storage-daemon qemu-system-common"
     "fusermount3 fuse3"
     "fio fio"
     "mkfs.ext4 e2fsprogs"
     "debugfs e2fsprogs"
     "nbdfuse libnbd-bin"
+    "nbdinfo libnbd-bin"
+    "nbdcopy libnbd-bin"
     "gcc gcc"
     "losetup mount"
     "setpriv util-linux"
@@ -35,7 +39,8 @@ readonly EXAMPLE_PROGRAMS=(
 
 # What a CI machine promises to the tests (NBDFUSE_REQUIRE): a missing one of these is a failure, not a skip. Everything
 # but vsock, whose loopback driver is not in every kernel, and ipv6, which containers often lack.
-readonly CI_PROMISES="nbdkit,nbd-server,qemu-nbd,qemu-storage-daemon,fusermount3,fio,mkfs.ext4,debugfs,nbdfuse,gcc,losetup,setpriv,root,fuse,loop"
+readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
+fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.
 install_missing() {

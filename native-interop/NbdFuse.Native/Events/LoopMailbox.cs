@@ -44,6 +44,22 @@ public sealed class LoopMailbox<T>
     /// <returns>False when the ring is full: the item still belongs to the caller.</returns>
     public bool TryPost(T item)
     {
+        if (!TryPostQuietly(item))
+        {
+            return false;
+        }
+
+        _loop.Wake();
+        return true;
+    }
+
+    /// <summary>
+    /// Puts an item in without waking the loop: whoever posts several calls <see cref="EventLoop.Wake"/> once, behind the last.
+    /// </summary>
+    /// <param name="item">The item.</param>
+    /// <returns>False when the ring is full: the item still belongs to the caller.</returns>
+    public bool TryPostQuietly(T item)
+    {
         long position = Volatile.Read(ref _tail.Value);
         while (true)
         {
@@ -56,7 +72,6 @@ public sealed class LoopMailbox<T>
                 {
                     cell.Item = item;
                     Volatile.Write(ref cell.Sequence, position + 1);
-                    _loop.Wake();
                     return true;
                 }
 

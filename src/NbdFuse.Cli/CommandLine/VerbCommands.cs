@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Net;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Protocol;
@@ -57,7 +58,7 @@ internal sealed class VerbCommands
         {
             // One line, as for every other error, instead of the whole help.
             string text = string.Join("; ", result.Errors.Select(e => e.Message.TrimEnd('.')));
-            throw new UsageException($"{arguments[0]}: {text}; see '{ErrorText.Program} help {arguments[0]}'", showUsage: false);
+            throw new UsageException($"{arguments[0]}: {ErrorText.OneLine(text)}; see '{ErrorText.Program} help {arguments[0]}'", showUsage: false);
         }
 
         try
@@ -165,14 +166,20 @@ internal sealed class VerbCommands
                 return bytes;
             },
         };
-        var port = new Option<int?>("--port", "-p") { Description = "TCP port, 0 for a free one (default: 10809)", HelpName = "N" };
-        port.Validators.Add(result =>
+        var port = new Option<int?>("--port", "-p")
         {
-            if (result.Errors.Any() || result.GetValueOrDefault<int?>() is < 0 or > 65535)
+            Description = "TCP port, 0 for a free one (default: 10809)",
+            HelpName = "N",
+            CustomParser = argument =>
             {
-                result.AddError("--port is a number from 0 to 65535");
-            }
-        });
+                if (!ushort.TryParse(argument.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out ushort number))
+                {
+                    argument.AddError("--port is a number from 0 to 65535");
+                }
+
+                return number;
+            },
+        };
         var unix = new Option<string>("--unix", "-U") { Description = "Unix socket to listen on instead; @NAME is abstract", HelpName = "PATH" };
         var bind = new Option<IPAddress>("--bind")
         {

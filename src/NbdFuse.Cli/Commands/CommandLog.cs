@@ -8,7 +8,7 @@ internal static partial class CommandLog
     [LoggerMessage(5001, LogLevel.Information, "{Path}: {Bytes} bytes of {Target}, {Connections} connection(s), {Access}")]
     public static partial void Mounted(ILogger logger, string path, long bytes, string target, int connections, string access);
 
-    [LoggerMessage(5002, LogLevel.Error, "{Path}: the server is lost: {Reason}; reads and writes fail now, unmount with 'fusermount3 -u {MountPoint}' and mount again")]
+    [LoggerMessage(5002, LogLevel.Error, "{Path}: the server is lost ({Reason}): reads and writes fail now; unmount with 'fusermount3 -u {MountPoint}' and mount again")]
     public static partial void ServerLost(ILogger logger, string path, string reason, string mountPoint);
 
     [LoggerMessage(5003, LogLevel.Warning, "{Path} is in use: it is taken out of the tree now, and fails for its users from here on")]

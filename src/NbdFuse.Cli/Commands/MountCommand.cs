@@ -197,11 +197,13 @@ internal static class MountCommand
         }
     }
 
-    // Nothing that could wait: the user has asked twice.
+    // The user has asked twice. Closing the device comes first: it fails all that is still asked of the file, also by a
+    // thread of ours that unmounts, which could not be killed while it waits.
     private static void EndNow(FuseMount? mount)
     {
         if (mount is not null)
         {
+            mount.Device.Dispose();
             Posix.Umount2(mount.Path, Posix.UnmountNoFollow | Posix.UnmountDetach);
         }
 

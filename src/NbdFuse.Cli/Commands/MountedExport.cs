@@ -15,6 +15,8 @@ internal sealed class MountedExport : IAsyncDisposable
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
 
+    private static readonly TimeSpan WriteBackTimeout = TimeSpan.FromSeconds(10);
+
     private readonly NbdExport _export;
     private readonly FuseMount _mount;
     private readonly EventLoop _loop;
@@ -109,15 +111,19 @@ internal sealed class MountedExport : IAsyncDisposable
         _buffers.Dispose();
     }
 
-    // Dirty pages of programs that have the file mapped: the kernel writes them by itself only in time.
+    // Dirty pages of programs that have the file mapped: the kernel writes them by itself only in time. By another process: a
+    // thread of ours that waits for our own answer could not be killed, and would keep the device open for ever.
     private static void WriteBack(string path, ILogger logger)
     {
         try
         {
-            using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-            RandomAccess.FlushToDisk(file);
+            using ChildProcess sync = ChildProcess.Spawn(new SpawnOptions { Argv = ["sync", path], NewSession = true });
+            if (!sync.WaitForExit(WriteBackTimeout) || sync.ExitCode != 0)
+            {
+                CommandLog.WriteBackFailed(logger, path, "the server does not answer, or refuses");
+            }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (PosixException e)
         {
             CommandLog.WriteBackFailed(logger, path, e.Message);
         }

@@ -20,17 +20,26 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     private readonly LoopMailbox<BlockRequest> _outbox;
     private readonly IConnectionOwner _export;
     private readonly List<NbdConnection> _connections = [];
+    private readonly EventLoop _exportLoop;
     private int _next;
+
+    // The export's loop only.
+    private bool _hasPosted;
+
+    // The mover's loop only.
+    private bool _hasEnded;
 
     /// <summary>Makes a mover.</summary>
     /// <param name="number">Number for the thread's name.</param>
     /// <param name="capacity">Most requests that can be on their way in one direction.</param>
-    /// <param name="outbox">Where ended requests go.</param>
+    /// <param name="exportLoop">The export's loop.</param>
+    /// <param name="outbox">Where ended requests go; read by the export's loop.</param>
     /// <param name="export">Hears, on the mover's thread, of dead connections.</param>
-    public Mover(int number, int capacity, LoopMailbox<BlockRequest> outbox, IConnectionOwner export)
+    public Mover(int number, int capacity, EventLoop exportLoop, LoopMailbox<BlockRequest> outbox, IConnectionOwner export)
     {
         _loop = new EventLoop($"nbd mover {number}", new EventLoopOptions { SpinMicroseconds = 0 });
         _inbox = new LoopMailbox<BlockRequest>(_loop, capacity);
+        _exportLoop = exportLoop;
         _outbox = outbox;
         _export = export;
         _loop.AddTurnHook(this);
@@ -61,13 +70,25 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         _loop.Start();
     }
 
-    /// <summary>Hands a request over. On the export's loop.</summary>
+    /// <summary>Hands a request over; <see cref="Flush"/> follows. On the export's loop.</summary>
     /// <param name="request">The request.</param>
     public void Submit(BlockRequest request)
     {
-        if (!_inbox.TryPost(request))
+        if (!_inbox.TryPostQuietly(request))
         {
             throw new InvalidOperationException("More requests are in flight than slots exist.");
+        }
+
+        _hasPosted = true;
+    }
+
+    /// <summary>Wakes the mover once for all that a turn handed over. On the export's loop.</summary>
+    public void Flush()
+    {
+        if (_hasPosted)
+        {
+            _hasPosted = false;
+            _loop.Wake();
         }
     }
 
@@ -83,6 +104,13 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         foreach (NbdConnection connection in _connections)
         {
             connection.Flush();
+        }
+
+        if (_hasEnded)
+        {
+            // Callers have their payloads already; the slots may come back in batches.
+            _hasEnded = false;
+            _exportLoop.Wake();
         }
     }
 
@@ -135,10 +163,12 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     void IConnectionOwner.OnRequestEnded(BlockRequest request, int error)
     {
         request.TransferError = error;
-        if (!_outbox.TryPost(request))
+        if (!_outbox.TryPostQuietly(request))
         {
             throw new InvalidOperationException("More requests are in flight than slots exist.");
         }
+
+        _hasEnded = true;
     }
 
     /// <inheritdoc/>

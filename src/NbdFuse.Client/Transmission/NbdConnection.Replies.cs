@@ -266,7 +266,7 @@ internal sealed partial class NbdConnection
             return;
         }
 
-        if (slot.Error == 0 && IsOnMover && request.Sink is { } sink && !request.IsDelivered && !request.IsAbandoned)
+        if (slot.Error == 0 && _canSplice && request.Sink is { } sink && !request.IsDelivered && !request.IsAbandoned)
         {
             request.IsDelivered = sink.TryDeliver(request, default);
         }

@@ -19,9 +19,6 @@ internal sealed partial class NbdConnection
     private int _spliceIndex = -1;
     private int _spliceRemaining;
 
-    /// <summary>The connection belongs to a mover, which answers callers itself.</summary>
-    private bool IsOnMover => _canSplice;
-
     private bool IsSplicing => _spliceIndex >= 0;
 
     private bool TryStartSplice(int index, BlockRequest request)

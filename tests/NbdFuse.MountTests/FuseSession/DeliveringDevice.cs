@@ -1,5 +1,6 @@
 using NbdFuse.Block;
 using NbdFuse.Native;
+using Xunit;
 
 namespace NbdFuse.MountTests;
 

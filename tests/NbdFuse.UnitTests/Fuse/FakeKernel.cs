@@ -6,6 +6,7 @@ using NbdFuse.Block;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

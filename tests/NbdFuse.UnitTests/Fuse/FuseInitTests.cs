@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

@@ -1,6 +1,7 @@
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

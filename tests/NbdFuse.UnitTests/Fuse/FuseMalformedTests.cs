@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

@@ -3,6 +3,7 @@ using System.Text;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Native.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

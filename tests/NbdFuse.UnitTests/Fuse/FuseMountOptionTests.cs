@@ -1,5 +1,6 @@
 using NbdFuse.Fuse;
 using NbdFuse.Native;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

@@ -1,4 +1,5 @@
 using NbdFuse.Fuse;
+using Xunit;
 
 namespace NbdFuse.UnitTests.Fuse;
 

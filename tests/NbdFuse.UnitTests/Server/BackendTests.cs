@@ -111,9 +111,10 @@ public sealed class BackendTests
     }
 
     [Fact]
-    public void Missing_file_and_device_without_size_are_refused()
+    public void Missing_file_and_directory_are_refused()
     {
-        Assert.Throws<FileNotFoundException>(() => new FileExport("/nonexistent/disk"));
-        Assert.Throws<UnauthorizedAccessException>(() => new FileExport("/"));
+        using var directory = new TempDirectory();
+        Assert.Throws<FileNotFoundException>(() => new FileExport(directory["disk"]));
+        Assert.Throws<UnauthorizedAccessException>(() => new FileExport(directory.Path));
     }
 }

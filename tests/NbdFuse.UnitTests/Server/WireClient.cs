@@ -76,7 +76,7 @@ internal sealed class WireClient : IDisposable
     {
         try
         {
-            return await Deadline.Within(_socket.ReceiveAsync(new byte[1]).AsTask(), "the server to close") == 0;
+            return await Deadline.Within(_socket.ReceiveAsync(new byte[1].AsMemory()).AsTask(), "the server to close") == 0;
         }
         catch (SocketException error) when (error.SocketErrorCode == SocketError.ConnectionReset)
         {
@@ -123,8 +123,15 @@ internal sealed class WireClient : IDisposable
         await SendOptionAsync(NbdOption.Go, GoData(name));
         List<(NbdOptionReplyHeader Header, byte[] Data)> replies = await ReadOptionRepliesAsync();
         Xunit.Assert.Equal(NbdOptionReplyType.Ack, replies[^1].Header.Type);
-        Xunit.Assert.True(NbdInfoReply.TryReadExport(replies[0].Data, out ulong size, out NbdTransmissionFlags flags));
-        return (size, flags);
+        foreach ((_, byte[] data) in replies)
+        {
+            if (NbdInfoReply.TryReadExport(data, out ulong size, out NbdTransmissionFlags flags))
+            {
+                return (size, flags);
+            }
+        }
+
+        throw new InvalidDataException("The server sent no NBD_INFO_EXPORT.");
     }
 
     public async Task<ulong> SendRequestAsync(

@@ -1,0 +1,140 @@
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+using NbdFuse.TestKit;
+using Xunit;
+
+namespace NbdFuse.MountTests;
+
+/// <summary>How a mount ends when the server is well.</summary>
+public sealed class EndingTests
+{
+    [Fact]
+    public async Task Unmount_ends_with_exit_code_0_and_says_goodbye_on_every_connection()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        await using var proxy = new FaultProxy(server);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(proxy.Uri);
+        using (MountedFile file = mount.Open())
+        {
+            file.Write(0, PatternData.Create(1, 0, 65536));
+        }
+
+        Assert.Equal(0, await mount.UnmountAsync());
+        Assert.Equal(string.Empty, LastWords(mount.Error));
+        Assert.True(proxy.Connections >= 1);
+        for (int index = 0; index < proxy.Connections; index++)
+        {
+            int connection = index;
+            await Deadline.Until(() => EndsWithDisconnect(proxy.RecordedToServer(connection)), "NBD_CMD_DISC");
+        }
+    }
+
+    [Fact]
+    public async Task Nbd_server_writes_down_that_the_client_disconnected()
+    {
+        await using RealServer server = await RealServers.NbdServer(new RealServerOptions { Size = 1 << 20 });
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        await mount.UnmountCleanlyAsync();
+        await Deadline.Until(() => server.Log.Contains("isconnect"), "nbd-server to log the disconnection");
+    }
+
+    [Theory]
+    [InlineData("TERM", "signal 15")]
+    [InlineData("INT", "signal 2")]
+    [InlineData("HUP", "signal 1")]
+    public async Task Signal_flushes_unmounts_and_ends_with_exit_code_1(string signal, string words)
+    {
+        await using NbdkitLog server = await NbdkitLog.StartAsync("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            new MountStart { Mode = [server.Uri], DefaultSignal = signal });
+        using (MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct))
+        {
+            file.Write(0, PatternData.Create(1, 0, 4096));
+        }
+
+        Assert.Equal(1, await mount.EndBySignalAsync(signal));
+        Assert.Contains($"terminated by {words}", mount.Error);
+        Assert.False(MountedNbdfuse.IsMounted(mount.MountPoint));
+        Assert.NotEmpty(server.Requests("Flush"));
+
+        // The mountpoint is free for the next.
+        await using MountedNbdfuse next = await mount.StartAgainAtAsync(mount.MountPoint, server.Uri);
+        await next.UnmountCleanlyAsync();
+    }
+
+    [Fact]
+    public async Task Signal_while_the_file_is_open_takes_along_what_was_written_and_ends()
+    {
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 1 << 20 });
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        byte[] data = PatternData.Create(2, 0, 200_000);
+        using MountedFile file = mount.Open();
+        file.Write(0, data);
+        Assert.Equal(1, await mount.EndBySignalAsync("TERM"));
+        Assert.False(MountedNbdfuse.IsMounted(mount.MountPoint));
+        PatternData.AssertEqual(data, server.ReadBacking(0, data.Length));
+        Assert.True(file.TryRead(512 * 1024, new byte[4096]) < 0);
+    }
+
+    [Fact]
+    public async Task Unmount_while_the_file_is_open_is_refused_and_the_mount_goes_on()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        using (MountedFile file = mount.Open())
+        {
+            ToolResult result = await Tool.RunAsync("fusermount3", "-u", mount.MountPoint);
+            Assert.NotEqual(0, result.ExitCode);
+            file.Write(0, PatternData.Create(3, 0, 4096));
+            PatternData.AssertEqual(PatternData.Create(3, 0, 4096), file.Read(0, 4096));
+        }
+
+        await mount.UnmountCleanlyAsync();
+    }
+
+    [Fact]
+    public async Task Lazy_unmount_serves_the_last_user_to_the_end()
+    {
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 1 << 20 });
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        byte[] data = PatternData.Create(4, 0, 65536);
+        using (MountedFile file = mount.Open())
+        {
+            (await Tool.RunAsync("fusermount3", "-u", "-z", mount.MountPoint)).EnsureSuccess();
+            file.Write(0, data);
+            PatternData.AssertEqual(data, file.Read(0, data.Length));
+            Assert.False(mount.HasExited);
+        }
+
+        Assert.Equal(0, await mount.WaitForExitAsync());
+        PatternData.AssertEqual(data, server.ReadBacking(0, data.Length));
+    }
+
+    [Fact]
+    public async Task Killed_process_leaves_a_dead_mount_that_the_next_start_replaces()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        foreach (MountShape shape in Enum.GetValues<MountShape>())
+        {
+            var start = new MountStart { Mode = [server.Uri], Shape = shape };
+            await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(start);
+            Assert.Equal(128 + 9, await mount.EndBySignalAsync("KILL"));
+            Assert.Equal(-Errno.ENOTCONN, Posix.Stat(mount.MountPoint, out _));
+
+            string argument = shape == MountShape.NameInDirectory ? mount.FilePath : mount.MountPoint;
+            await using MountedNbdfuse next = await mount.StartAgainAtAsync(argument, server.Uri);
+            Assert.Equal(1 << 20, new FileInfo(mount.FilePath).Length);
+            Assert.Contains("dead", next.Error, StringComparison.OrdinalIgnoreCase);
+            await next.UnmountCleanlyAsync();
+            Assert.False(MountedNbdfuse.IsMounted(mount.MountPoint));
+        }
+    }
+
+    private static string LastWords(string error) =>
+        string.Join('\n', error.Split('\n').Where(line => line.Contains("error", StringComparison.OrdinalIgnoreCase)));
+
+    private static bool EndsWithDisconnect(byte[] sent) =>
+        sent.Length >= NbdRequestHeader.Size
+        && NbdRequestHeader.TryRead(sent.AsSpan(sent.Length - NbdRequestHeader.Size), out NbdRequestHeader header)
+        && header.Command == NbdCommand.Disc;
+}

@@ -1,0 +1,28 @@
+using NbdFuse.Native;
+
+namespace NbdFuse.MountTests;
+
+/// <summary>Processes that are not children of the test.</summary>
+internal static class OtherProcess
+{
+    /// <summary>True when a process has ended, whether or not somebody has collected its exit code.</summary>
+    /// <param name="id">Process id.</param>
+    public static bool IsGone(int id)
+    {
+        if (Posix.Kill(id, 0) == -Errno.ESRCH)
+        {
+            return true;
+        }
+
+        try
+        {
+            // The state follows the name, which stands in parentheses and may hold some itself.
+            string stat = File.ReadAllText($"/proc/{id}/stat");
+            return stat[stat.LastIndexOf(')') + 2] == 'Z';
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using NbdFuse.Block;
+using NbdFuse.Client;
+using NbdFuse.Native;
+using NbdFuse.TestKit;
+using Xunit;
+
+namespace NbdFuse.UnitTests.Client.Transmission;
+
+/// <summary>An export under its stack of layers and a queue, on a loop: what a front end sees.</summary>
+internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposable
+{
+    private readonly EventLoop _loop = new("test loop", new EventLoopOptions { SpinMicroseconds = 0 });
+    private readonly RequestQueue _queue;
+
+    public ExportDriver(NbdExport export, bool checkContract = true)
+    {
+        Export = export;
+        var ready = new ReadyList();
+        var options = new RequestQueueOptions { Capacity = 512, Bytes = 1 << 30 };
+        _queue = new RequestQueue(DeviceStack.Build(export, ready, options.Capacity, checkContract), ready, options);
+        export.Start(_loop);
+        _loop.AddTurnHook(this);
+        _loop.Start();
+    }
+
+    public NbdExport Export { get; }
+
+    public bool WantsSpin => false;
+
+    /// <summary>Starts an operation.</summary>
+    /// <returns>Its error, when it has ended.</returns>
+    public Task<int> Run(BlockOperation operation, long offset = 0, long length = 0, BlockRequestFlags flags = 0, byte[]? buffer = null)
+    {
+        var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool posted = _loop.Post(() =>
+        {
+            Assert.True(_queue.TryRent(out BlockRequest? request));
+            request.Operation = operation;
+            request.Offset = offset;
+            request.Length = length;
+            request.Flags = flags;
+            request.Owner = this;
+            request.OwnerState = done;
+            if (operation is BlockOperation.Read or BlockOperation.Write)
+            {
+                request.Buffer = buffer ?? GC.AllocateArray<byte>((int)length, pinned: true);
+            }
+
+            _queue.Submit(request, 0);
+        });
+        Assert.True(posted);
+        return Deadline.Within(done.Task, $"{operation} at {offset}");
+    }
+
+    public async Task<byte[]> Read(long offset, int length)
+    {
+        byte[] buffer = GC.AllocateArray<byte>(length, pinned: true);
+        Assert.Equal(0, await Run(BlockOperation.Read, offset, length, 0, buffer));
+        return buffer;
+    }
+
+    public async Task Write(long offset, int length, ulong seed)
+    {
+        byte[] buffer = GC.AllocateArray<byte>(length, pinned: true);
+        PatternData.Fill(buffer, seed, offset);
+        Assert.Equal(0, await Run(BlockOperation.Write, offset, length, 0, buffer));
+    }
+
+    public void OnTurnEnd()
+    {
+        do
+        {
+            _queue.Ready.Run();
+            _queue.EndTurn();
+        }
+        while (!_queue.Ready.IsEmpty);
+    }
+
+    public bool OnCompleted(BlockRequest request, long state)
+    {
+        var done = (TaskCompletionSource<int>)request.OwnerState!;
+        int error = request.Error;
+        _queue.Return(request);
+        if (!done.TrySetResult(error))
+        {
+            throw new InvalidOperationException("A request ended twice.");
+        }
+
+        return false;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Export.DisposeAsync();
+        _loop.Stop();
+        await Task.Run(_loop.Join);
+        Exception? failure = _loop.Failure;
+        _loop.Dispose();
+        Assert.Null(failure);
+    }
+}
