@@ -10,7 +10,7 @@ public sealed class ReportTests
 {
     [Theory]
     [InlineData(RealServerKind.Nbdkit)]
-    [InlineData(RealServerKind.NbdServer)]
+    [InlineData(RealServerKind.QemuStorageDaemon)]
     [InlineData(RealServerKind.QemuNbd)]
     [InlineData(RealServerKind.Embedded)]
     public async Task Info_agrees_with_nbdinfo_on_every_key_that_both_have(RealServerKind kind)

@@ -29,15 +29,6 @@ public sealed class EndingTests
         }
     }
 
-    [Fact]
-    public async Task Nbd_server_writes_down_that_the_client_disconnected()
-    {
-        await using RealServer server = await RealServers.NbdServer(new RealServerOptions { Size = 1 << 20 });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
-        await mount.UnmountCleanlyAsync();
-        await Deadline.Until(() => server.Log.Contains("isconnect"), "nbd-server to log the disconnection");
-    }
-
     [Theory]
     [InlineData("TERM", "signal 15")]
     [InlineData("INT", "signal 2")]

@@ -73,6 +73,12 @@ public sealed class ServerErrorTests
         {
             await script.Handshake();
             ScriptedRequest request = await script.ExpectRequest(NbdCommand.Read);
+            if (lie == "close")
+            {
+                script.Close();
+                return;
+            }
+
             await Lie(script, request, lie);
             await script.DiscardUntilClose();
         });
@@ -172,8 +178,7 @@ public sealed class ServerErrorTests
                 await script.SendDataChunk(request.Cookie, request.Offset + 65536, data, done: true);
                 break;
             default:
-                script.Close();
-                break;
+                throw new ArgumentOutOfRangeException(nameof(lie));
         }
     }
 }

@@ -85,7 +85,7 @@ public sealed class ServerLimitTests
     [InlineData("--filter=nocache")]
     [InlineData("--filter=noextents")]
     [InlineData("--filter=noparallel")]
-    [InlineData("--filter=fua", "fuamode=none")]
+    [InlineData("--filter=fua", "fuamode=discard")]
     [InlineData("--filter=fua", "fuamode=force")]
     [InlineData("--no-sr")]
     [InlineData("--mask-handshake=0")]
