@@ -60,7 +60,7 @@ internal static partial class Log
     [LoggerMessage(1201, LogLevel.Warning, "using {Opened} of {Wanted} connections: {Reason}")]
     public static partial void FewerConnections(ILogger logger, int opened, int wanted, string reason);
 
-    [LoggerMessage(1202, LogLevel.Error, "the export failed, all further I/O gets an error until it is unmounted: {Reason}")]
+    [LoggerMessage(1202, LogLevel.Information, "the export failed, all further I/O gets an error until it is unmounted: {Reason}")]
     public static partial void ExportFailed(ILogger logger, string reason);
 
     [LoggerMessage(1203, LogLevel.Error, "the server is shutting down (ESHUTDOWN): what is in flight is finished, all further I/O gets an error until it is unmounted")]

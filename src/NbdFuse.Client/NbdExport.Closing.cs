@@ -6,6 +6,8 @@ namespace NbdFuse.Client;
 /// <content>The end: NBD_CMD_DISC on every connection, then the threads, then the transport.</content>
 public sealed partial class NbdExport
 {
+    private static readonly TimeSpan LoopTimeout = TimeSpan.FromSeconds(10);
+
     private bool _isClosing;
     private bool _isClosed;
 
@@ -93,7 +95,14 @@ public sealed partial class NbdExport
         });
         if (posted)
         {
-            await done.Task.ConfigureAwait(false);
+            try
+            {
+                await done.Task.WaitAsync(LoopTimeout).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                // A loop that died between taking the action and running it never answers; the process must still end.
+            }
         }
         else
         {

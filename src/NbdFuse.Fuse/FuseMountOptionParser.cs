@@ -146,6 +146,13 @@ public static class FuseMountOptionParser
             // Names are never answered as absent with a lifetime, and auto_cache needs no clock of its own: checked, then unused.
             "ac_attr_timeout=" or "negative_timeout=" => Seconds(option, value) >= 0 ? options : options,
             "auto_unmount" => options with { AutoUnmount = true },
+            // libfuse's own tuning and fstab's words: scripts pass them, and there is nothing here that they could change.
+            "clone_fd" or "max_threads=" or "max_idle_threads=" or "noforget" or "remember=" or "no_rofd_flush" or "debug" or
+                "nonempty" or "async_read" or "sync_read" or "big_writes" or "hard_remove" or "use_ino" or "readdir_ino" or
+                "nopath" or "intr" or "intr_signal=" or "splice_read" or "no_splice_read" or "splice_write" or
+                "no_splice_write" or "splice_move" or "no_splice_move" or "defaults" or "auto" or "noauto" or "user" or
+                "nouser" or "users" or "_netdev" or "nofail" => options,
+            _ when name.StartsWith("x-", StringComparison.Ordinal) => options,
             _ => throw Unknown(option, name),
         };
     }

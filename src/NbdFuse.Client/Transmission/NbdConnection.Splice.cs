@@ -15,7 +15,9 @@ internal sealed partial class NbdConnection
     private const int PipeBytes = 1 << 20;
     private int _pipeReader = -1;
     private int _pipeWriter = -1;
-    private int _pipeLimit;
+
+    /// <summary>Longest payload that is tried. A pipe is full by its slots, so this is learned from payloads that did not fit.</summary>
+    private int _pipeLimit = int.MaxValue;
     private int _spliceIndex = -1;
     private int _spliceRemaining;
 
@@ -23,8 +25,8 @@ internal sealed partial class NbdConnection
 
     private bool TryStartSplice(int index, BlockRequest request)
     {
-        if (!_canSplice || request.Length < SpliceBytes || request.Sink is not { } sink || request.IsAbandoned || !OpenPipe()
-            || request.Length > _pipeLimit)
+        if (!_canSplice || request.Length < SpliceBytes || request.Sink is not { } sink || request.IsAbandoned
+            || request.Length > _pipeLimit || !OpenPipe())
         {
             return false;
         }
@@ -55,6 +57,7 @@ internal sealed partial class NbdConnection
                 return false;
             }
 
+            _pipeLimit = Math.Max((int)_table[_spliceIndex].Request!.Length - _spliceRemaining, SpliceBytes);
             return FallBackToBuffer();
         }
 
@@ -128,9 +131,8 @@ internal sealed partial class NbdConnection
             return false;
         }
 
-        // One slot of the pipe is the header's. Without the larger pipe only shorter payloads are spliced.
+        // Refused where a user has too many pipes already: then it is full earlier, which is handled.
         _ = Posix.FcntlSetPipeSize(_pipeWriter, PipeBytes);
-        _pipeLimit = Posix.FcntlGetPipeSize(_pipeWriter) - Environment.SystemPageSize;
         return true;
     }
 

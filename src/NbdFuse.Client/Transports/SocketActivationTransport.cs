@@ -106,7 +106,8 @@ internal sealed class SocketActivationTransport : NbdTransport
         PosixException.Check(Posix.Bind(listener.Value, address), $"bind {target}");
         PosixException.Check(Posix.Listen(listener.Value, Backlog), $"listen on {target}");
         _server = ServerProcess.Start(
-            SocketActivation.Options(_target.Arguments, [listener.Value]),
+            // A session of its own: a terminal's ^C is meant for us, and the server must live until the last FLUSH is answered.
+            SocketActivation.Options(_target.Arguments, [listener.Value]) with { NewSession = true },
             Target,
             Options.CommandExitTimeout,
             endsByItself: false,

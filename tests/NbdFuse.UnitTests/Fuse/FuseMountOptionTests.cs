@@ -60,6 +60,17 @@ public sealed class FuseMountOptionTests
         Assert.Throws<FuseException>(() => FuseMountOptionParser.Parse([option]));
     }
 
+    [Theory]
+    [InlineData("clone_fd")]
+    [InlineData("max_threads=4")]
+    [InlineData("max_idle_threads=10")]
+    [InlineData("noforget,remember=5")]
+    [InlineData("_netdev,nofail,x-systemd.automount")]
+    public void Options_of_libfuse_and_fstab_without_a_meaning_here_change_nothing(string options)
+    {
+        Assert.Equal(FuseMountOptionParser.Parse([]), FuseMountOptionParser.Parse([options]));
+    }
+
     [Fact]
     public void Help_explains_every_known_option()
     {

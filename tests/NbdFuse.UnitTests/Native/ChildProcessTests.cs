@@ -1,5 +1,6 @@
 using System.Text;
 using NbdFuse.Native;
+using NbdFuse.TestKit;
 using Xunit;
 
 namespace NbdFuse.UnitTests.Native;
@@ -22,6 +23,27 @@ public class ChildProcessTests
         Assert.Equal(0, sleeps.Kill(15));
         Assert.True(sleeps.WaitForExit(Patience));
         Assert.Equal(128 + 15, sleeps.ExitCode);
+    }
+
+    [Fact]
+    public void A_child_that_dies_with_its_parent_outlives_the_thread_that_asked_for_it()
+    {
+        Requires.Command("setpriv");
+        ChildProcess? child = null;
+        Thread asks = new(() => child = ChildProcess.Spawn(new SpawnOptions { Argv = ["setpriv", "--pdeathsig", "KILL", "sleep", "600"] }));
+        asks.Start();
+        asks.Join();
+        using ChildProcess sleeps = child!;
+        try
+        {
+            // The kernel sends PR_SET_PDEATHSIG when the thread is gone, just after Join saw its managed end.
+            Assert.False(sleeps.WaitForExit(TimeSpan.FromMilliseconds(500)));
+        }
+        finally
+        {
+            sleeps.Kill(9);
+            Assert.True(sleeps.WaitForExit(Patience));
+        }
     }
 
     [Fact]
