@@ -15,9 +15,13 @@ internal sealed partial class NbdConnection
     private const int PipeBytes = 1 << 20;
     private int _pipeReader = -1;
     private int _pipeWriter = -1;
+    private bool _pipeRefused;
 
-    /// <summary>Longest payload that is tried. A pipe is full by its slots, so this is learned from payloads that did not fit.</summary>
-    private int _pipeLimit = int.MaxValue;
+    // A pipe is full by its slots, not by its bytes: small fragments of a real network fill it early, and what was moved has
+    // to be copied out again. So payloads of a length that did not fit are tried again ever more rarely.
+    private long _missLength = long.MaxValue;
+    private int _misses;
+    private int _skips;
     private int _spliceIndex = -1;
     private int _spliceRemaining;
 
@@ -26,8 +30,14 @@ internal sealed partial class NbdConnection
     private bool TryStartSplice(int index, BlockRequest request)
     {
         if (!_canSplice || request.Length < SpliceBytes || request.Sink is not { } sink || request.IsAbandoned
-            || request.Length > _pipeLimit || !OpenPipe())
+            || !OpenPipe())
         {
+            return false;
+        }
+
+        if (request.Length >= _missLength && _skips > 0)
+        {
+            _skips--;
             return false;
         }
 
@@ -57,7 +67,9 @@ internal sealed partial class NbdConnection
                 return false;
             }
 
-            _pipeLimit = Math.Max((int)_table[_spliceIndex].Request!.Length - _spliceRemaining, SpliceBytes);
+            _missLength = Math.Min(_missLength, _table[_spliceIndex].Request!.Length);
+            _misses = Math.Min(_misses + 1, 10);
+            _skips = (1 << _misses) - 2;
             return FallBackToBuffer();
         }
 
@@ -75,6 +87,12 @@ internal sealed partial class NbdConnection
 
         int index = _spliceIndex;
         BlockRequest request = _table[index].Request!;
+        if (request.Length >= _missLength)
+        {
+            _missLength = long.MaxValue;
+            _misses = 0;
+        }
+
         if (!request.IsAbandoned && request.Sink!.TryDeliverFromPipe(request, _pipeReader, (int)request.Length))
         {
             request.IsDelivered = true;
@@ -125,9 +143,9 @@ internal sealed partial class NbdConnection
             return true;
         }
 
-        if (_pipeLimit < 0 || Posix.Pipe2(out _pipeReader, out _pipeWriter, OpenFlags.CloseOnExec | OpenFlags.NonBlocking) < 0)
+        if (_pipeRefused || Posix.Pipe2(out _pipeReader, out _pipeWriter, OpenFlags.CloseOnExec | OpenFlags.NonBlocking) < 0)
         {
-            _pipeLimit = -1;
+            _pipeRefused = true;
             return false;
         }
 
@@ -146,7 +164,7 @@ internal sealed partial class NbdConnection
             _pipeWriter = -1;
         }
 
-        _pipeLimit = -1;
+        _pipeRefused = true;
     }
 
     private void DisposeSplice() => ClosePipe();
