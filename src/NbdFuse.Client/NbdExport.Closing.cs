@@ -11,6 +11,9 @@ public sealed partial class NbdExport
     private bool _isClosing;
     private bool _isClosed;
 
+    /// <summary>Ends a server that was started for this export, without waiting: see <see cref="NbdTransport.Abandon"/>.</summary>
+    public void Abandon() => _transport.Abandon();
+
     /// <summary>
     /// Says NBD_CMD_DISC on every connection and closes them all. The caller has drained its queue, or gives up what is
     /// still in flight: that ends with an error. The loop must still be running, if it ever ran.

@@ -42,13 +42,14 @@ public sealed record MountTarget(string Path, string? FileName)
         for (int attempt = 0; attempt < MaximumStaleMounts; attempt++)
         {
             // The parent first: while it is dead, the path below it can't be looked at.
-            if (parent is not null && IsStale(Posix.Stat(parent, out _)))
+            if (parent is not null && IsStale(Posix.StatUncached(parent, out _)))
             {
                 ReplaceStale(parent, logger);
                 continue;
             }
 
-            int result = Posix.Stat(full, out FileStatus status);
+            // Of a dead mount the kernel may still know the attributes, and would answer in its place.
+            int result = Posix.StatUncached(full, out FileStatus status);
             if (IsStale(result))
             {
                 ReplaceStale(full, logger);

@@ -21,6 +21,9 @@ internal sealed class CommandTransport : NbdTransport
         BlockingWork.RunAsync(Start, cancellationToken);
 
     /// <inheritdoc/>
+    public override void Abandon() => _server?.Abandon();
+
+    /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
         ServerProcess? server;

@@ -103,6 +103,14 @@ public abstract class NbdTransport : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Ends what was started for the connections without waiting for its end: the process is about to be killed, and nobody
+    /// else would. May be called at any time, from any thread.
+    /// </summary>
+    public virtual void Abandon()
+    {
+    }
+
     /// <inheritdoc/>
     public virtual ValueTask DisposeAsync()
     {

@@ -73,6 +73,13 @@ internal sealed class ServerProcess : IAsyncDisposable
                 cause);
     }
 
+    /// <summary>Asks the server to end, and leaves it to the system to collect it.</summary>
+    public void Abandon()
+    {
+        // ESRCH when it has ended already.
+        _ = _child.Kill(SignalTerm);
+    }
+
     /// <summary>Ends the server, politely first, and reaps it.</summary>
     public async ValueTask DisposeAsync()
     {
