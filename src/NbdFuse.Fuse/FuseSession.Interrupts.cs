@@ -78,6 +78,9 @@ public sealed partial class FuseSession
         if (slot.Request!.TryClaimAnswer())
         {
             Answer(slot.Buffer, slot.Unique, error);
+
+            // The buffer may be in use for long yet, but no successor of this process may send its request again.
+            _buffers.Forget(slot.Buffer);
             _queue.Abandon(slot.Request);
         }
     }

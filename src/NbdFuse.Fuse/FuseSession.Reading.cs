@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using NbdFuse.Native;
+using NbdFuse.Native.Fuse;
 
 namespace NbdFuse.Fuse;
 
@@ -101,6 +103,13 @@ public sealed partial class FuseSession
                 return;
             }
 
+            int payload = PayloadOf(_buffers.Request(buffer, length));
+            if (payload > FuseBuffers.SmallPayload)
+            {
+                _trimmer.NoteLarge();
+            }
+
+            buffer = _buffers.MoveSmall(buffer, length, payload);
             if (!Dispatch(buffer, length))
             {
                 _buffers.Return(buffer);
@@ -111,6 +120,20 @@ public sealed partial class FuseSession
                 return;
             }
         }
+    }
+
+    /// <summary>Bytes of payload that came with a request, or that its answer needs room for.</summary>
+    private static int PayloadOf(ReadOnlySpan<byte> message)
+    {
+        if (message.Length < InHeaderSize)
+        {
+            return 0;
+        }
+
+        FuseOpcode opcode = MemoryMarshal.Read<FuseInHeader>(message).Opcode;
+        return opcode == FuseOpcode.Read && TryBody(message[InHeaderSize..], out FuseReadIn read)
+            ? (int)Math.Min(read.Size, FuseBuffers.MaximumPayload)
+            : Math.Max(0, message.Length - FuseBuffers.WriteHeader);
     }
 
     private void SetReading(bool reading)

@@ -26,6 +26,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     private readonly long _size;
     private readonly bool _readOnly;
     private readonly FuseRequestState[] _states;
+    private readonly FuseBufferTrimmer _trimmer;
     private readonly TaskCompletionSource<FuseSessionEnd> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private FuseNegotiation? _negotiation;
@@ -54,6 +55,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
         _size = queue.Info.Size;
         _readOnly = queue.Info.IsReadOnly || options.Mount.IsReadOnly;
         _states = new FuseRequestState[queue.Capacity];
+        _trimmer = new FuseBufferTrimmer(loop, buffers, options.TrimAfterMs);
         InitialiseNodes();
     }
 
@@ -115,6 +117,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
         {
             _loop.Remove(_fd);
             _loop.Cancel(this);
+            _trimmer.Stop();
         }
 
         LogEnded(_logger, message);

@@ -67,6 +67,8 @@ internal sealed class FakeKernel : IDisposable
 
     public RecordingDevice Device { get; }
 
+    public FuseBuffers Buffers => _buffers;
+
     public int FreeBuffers => OnLoop(() => _buffers.Free);
 
     public void Dispose()
