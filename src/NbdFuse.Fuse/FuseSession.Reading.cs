@@ -27,7 +27,7 @@ public sealed partial class FuseSession
         else if ((events & (EpollEvents.Err | EpollEvents.Hup)) != 0)
         {
             // Reported unasked, for ever: the connection is gone, though nothing is read at present.
-            End(FuseEndReason.Unmounted, 0, "unmounted");
+            EndByHangup();
         }
     }
 
@@ -37,17 +37,18 @@ public sealed partial class FuseSession
         do
         {
             _queue.Ready.Run();
+            if (_resume)
+            {
+                _resume = false;
+                DispatchParked();
+                SetReading(!_draining && MayRead());
+            }
+
             _queue.EndTurn();
         }
         while (!_queue.Ready.IsEmpty);
 
-        if (_resume)
-        {
-            _resume = false;
-            SetReading(!_draining);
-        }
-
-        if (_draining && _queue.IsIdle)
+        if (_draining && _queue.IsIdle && _parkedCount == 0)
         {
             End(FuseEndReason.Drained, 0, "drained");
         }
@@ -77,9 +78,9 @@ public sealed partial class FuseSession
     {
         for (int i = 0; i < _options.ReadsPerTurn; i++)
         {
-            if (!_queue.HasRoom(FuseBuffers.MaximumPayload) || !_buffers.TryRent(out int buffer))
+            if (!MayRead() || !_buffers.TryRent(out int buffer))
             {
-                // RoomMade follows: whoever holds a buffer holds a slot.
+                // RoomMade follows: whoever holds a buffer holds a slot, or waits for one.
                 SetReading(false);
                 return;
             }
@@ -110,7 +111,8 @@ public sealed partial class FuseSession
             }
 
             buffer = _buffers.MoveSmall(buffer, length, payload);
-            if (!Dispatch(buffer, length))
+            _arrivedMs = _loop.NowMs;
+            if (!Park(buffer, length, payload) && !Dispatch(buffer, length))
             {
                 _buffers.Return(buffer);
             }
@@ -151,6 +153,24 @@ public sealed partial class FuseSession
         }
     }
 
+    // Only reading tells an unmounted connection from an aborted one. One that has gone hands nothing out any more; and if
+    // it did, nobody would wait for an answer.
+    private void EndByHangup()
+    {
+        int result = 0;
+        if (_buffers.TryRent(out int buffer))
+        {
+            do
+            {
+                result = Posix.Read(_fd, _buffers.PrepareRequest(buffer, FuseBuffers.MaximumPayload));
+            }
+            while (result > 0 || result is -Errno.ENOENT or -Errno.EINTR);
+            _buffers.Return(buffer);
+        }
+
+        EndByRead(result == -Errno.EAGAIN ? 0 : result);
+    }
+
     private void EndByRead(int result)
     {
         switch (result)
@@ -182,6 +202,11 @@ public sealed partial class FuseSession
         if (_ended)
         {
             return;
+        }
+
+        while (_parkedCount > 0)
+        {
+            AnswerParked(0, error);
         }
 
         for (int tag = 0; tag < _states.Length; tag++)

@@ -40,7 +40,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _queue = new RequestQueue(
             DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
-        _buffers = new FuseBuffers(QueueCapacity);
+        _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         _session = new FuseSession(
             _loop,
             mount.Device,
