@@ -42,7 +42,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         _queue = new RequestQueue(
             DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
-        _buffers = new FuseBuffers(QueueCapacity);
+        _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         _session = new FuseSession(
             _loop,
             mount.Device,
