@@ -8,7 +8,7 @@ namespace NbdFuse.MountTests;
 public sealed class LostServerTests
 {
     [Fact]
-    public async Task Killed_server_gives_eio_and_the_unmount_ends_with_exit_code_1()
+    public async Task Killed_server_gives_eio_and_the_unmount_says_what_may_be_lost()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "1M");
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
@@ -22,7 +22,11 @@ public sealed class LostServerTests
         }
 
         Assert.False(mount.HasExited);
-        Assert.Equal(1, await mount.UnmountAsync());
+
+        // A process that another test starts closes its copy of our descriptor when it executes its program. If that happened
+        // between the write and the kill, its FLUSH has made the write durable and nothing is lost: exit code and message agree.
+        int code = await mount.UnmountAsync();
+        Assert.Equal(mount.Error.Contains("may be lost") ? 1 : 0, code);
         Assert.DoesNotContain("internal error", mount.Error);
         Assert.DoesNotContain("   at ", mount.Error);
     }

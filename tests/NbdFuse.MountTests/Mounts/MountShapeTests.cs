@@ -117,7 +117,7 @@ public sealed class MountShapeTests
 
         FileStatus file = Stat(mount.FilePath);
         Assert.Equal((1234u, 4321u), (file.Uid, file.Gid));
-        Assert.Equal("640", Octal(file));
+        Assert.Equal("750", Octal(file));
     }
 
     [Fact]
