@@ -17,12 +17,13 @@ public sealed partial class ArchitectureTests
         ["NbdFuse.Protocol"] = [],
         ["NbdFuse.Block"] = [],
         ["NbdFuse.Native"] = [],
+        ["NbdFuse.Cache"] = ["NbdFuse.Block"],
         ["NbdFuse.Client"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Fuse"] = ["NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Server"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["nbdfuse"] =
         [
-            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server",
+            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Cache", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server",
         ],
     };
 
