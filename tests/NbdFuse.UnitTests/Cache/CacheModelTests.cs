@@ -25,13 +25,13 @@ public class CacheModelTests
     [InlineData(2 << 20, 0, 40)]
     [InlineData(0, 2 << 20, 40)]
     public void Requests_in_flight_in_any_order_see_what_they_may_see(int cacheBytes, int readAheadBytes, int faultsPerMille) =>
-        SeededRounds.Run(4, random =>
+        SeededRounds.Run(2, random =>
         {
             var ready = new ReadyList();
             var device = new RacyDevice(Info);
             BlockCache cache = Make(new ContractCheckLayer(device), ready, cacheBytes, readAheadBytes);
             var model = new CacheModel(random, device, ready, cache, new ContractCheckLayer(cache), isOrdered: false, faultsPerMille);
-            model.Run(4000);
+            model.Run(3000);
             Assert.True(cache.Statistics.Hits > 100);
         });
 
@@ -40,14 +40,14 @@ public class CacheModelTests
     [InlineData(512, 40)]
     [InlineData(4096, 40)]
     public void Over_all_layers_overlapping_writes_keep_their_order_for_readers(int block, int faultsPerMille) =>
-        SeededRounds.Run(4, random =>
+        SeededRounds.Run(2, random =>
         {
             var ready = new ReadyList();
             var device = new RacyDevice(Info with { MinimumBlock = block, MaximumPayload = 65536 });
             IBlockDevice stack = DeviceStack.Build(device, ready, 64, checkContract: true);
             BlockCache cache = Make(stack, ready, 1 << 20, 1 << 20);
             var model = new CacheModel(random, device, ready, cache, new ContractCheckLayer(cache), isOrdered: true, faultsPerMille);
-            model.Run(4000);
+            model.Run(3000);
             Assert.True(cache.Statistics.Hits > 100);
         });
 

@@ -51,7 +51,7 @@ public class GranuleStoreTests
         const string Trace = "ABABABABCDEFABCDEFAB";
         var store = new StorePolicy(3);
         var lru = new LruPolicy(3);
-        Assert.Equal("--++++++----++----++", string.Concat(Trace.Select(letter => store.Access(letter) ? '+' : '-')));
+        Assert.Equal("--++++++----+++---++", string.Concat(Trace.Select(letter => store.Access(letter) ? '+' : '-')));
         Assert.Equal("--++++++------------", string.Concat(Trace.Select(letter => lru.Access(letter) ? '+' : '-')));
     }
 

@@ -5,15 +5,15 @@ internal static class Traces
 {
     public static IReadOnlyDictionary<string, Func<IEnumerable<long>>> All { get; } = new Dictionary<string, Func<IEnumerable<long>>>
     {
-        ["zipf 0.8 over 100 k"] = () => Zipf(0.8, 100_000, 1_500_000),
-        ["zipf 1.0 over 100 k"] = () => Zipf(1.0, 100_000, 1_500_000),
-        ["zipf 0.99 with scans"] = () => ZipfWithScans(0.99, 100_000, 1_500_000),
+        ["zipf 0.8 over 100 k"] = () => Zipf(0.8, 100_000, 600_000),
+        ["zipf 1.0 over 100 k"] = () => Zipf(1.0, 100_000, 600_000),
+        ["zipf 0.99 with scans"] = () => ZipfWithScans(0.99, 100_000, 600_000),
         ["loop over twice the cache"] = () => Loop(20_000, 400_000),
         ["loop over nine tenths of the cache"] = () => Loop(9_000, 200_000),
-        ["hot set that shifts"] = () => ShiftingHotSet(1_500_000),
-        ["hot set in a storm of single reads"] = () => HotSetInStorm(1_500_000),
-        ["uniform over ten times the cache"] = () => Uniform(100_000, 1_500_000),
-        ["recent ones again"] = () => RecentAgain(3_000_000),
+        ["hot set that shifts"] = () => ShiftingHotSet(600_000),
+        ["hot set in a storm of single reads"] = () => HotSetInStorm(600_000),
+        ["uniform over ten times the cache"] = () => Uniform(100_000, 600_000),
+        ["recent ones again"] = () => RecentAgain(1_200_000),
     };
 
     public static IEnumerable<long> Loop(int length, int count)
