@@ -20,9 +20,6 @@ public sealed partial class BlockCache
     // Plans of one stream in one turn that turn out to be in memory already.
     private const int MostSkips = 64;
 
-    // Reads after which a segment that belongs to a live stream may be dropped unread.
-    private const int StaleAfterReads = 2048;
-
     private readonly RangeTable _segmentRanges;
     private readonly Fill[] _segments;
     private readonly ReadAheadPlanner? _planner;
@@ -315,8 +312,8 @@ public sealed partial class BlockCache
     private bool IsEvictable(Fill segment)
     {
         ReadAheadPlanner planner = _planner!;
-        return planner.Tick - segment.Tick > StaleAfterReads
-            || !planner.IsSame(segment.Stream, segment.StreamSerial)
+        return !planner.IsSame(segment.Stream, segment.StreamSerial)
+            || planner.IsIdle(segment.Stream)
             || !planner.IsBefore(segment.Stream, segment.Start, segment.End);
     }
 

@@ -20,6 +20,7 @@ internal sealed class ReadAheadPlanner
 
     private const int LargestFirstWindow = 512 << 10;
     private const int ExpiresAfterReads = 4096;
+    private const int IdleAfterReads = 64;
     private const int StrikesUntilForgotten = 4;
     private const int FirstHold = 4;
     private const int LongestHold = 64;
@@ -200,6 +201,10 @@ internal sealed class ReadAheadPlanner
     /// <param name="place">Its place.</param>
     public void Forget(int place) => _streams[place].IsLive = false;
 
+    /// <summary>Tells whether others have read a lot since a stream last did: they may have its memory.</summary>
+    /// <param name="place">The stream's place.</param>
+    public bool IsIdle(int place) => Tick - _streams[place].Tick > IdleAfterReads;
+
     /// <summary>Tells whether a range lies before its stream: will be read if the stream goes on.</summary>
     /// <param name="place">The stream's place.</param>
     /// <param name="start">First byte.</param>
@@ -344,7 +349,7 @@ internal sealed class ReadAheadPlanner
         int live = 0;
         for (int place = 0; place < _used; place++)
         {
-            live += _streams[place].IsLive ? 1 : 0;
+            live += _streams[place].IsLive && !IsIdle(place) ? 1 : 0;
         }
 
         return (int)Math.Clamp(_pool * 3 / 4 / Math.Max(1, live), SmallestWindow, int.MaxValue / 4);

@@ -22,6 +22,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
+    private readonly ExportCache? _cache;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -40,8 +41,9 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
-        _queue = new RequestQueue(
-            DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
+        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        _queue = new RequestQueue(_cache?.Device ?? stack, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         _session = new FuseSession(
             _loop,
@@ -182,6 +184,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
+        _cache?.Dispose();
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.

@@ -60,6 +60,21 @@ public class ReadAheadTests
     }
 
     [Fact]
+    public void What_readers_that_stopped_left_unread_makes_room_for_others()
+    {
+        var bench = new LinkBench(10_000, 100);
+        for (int reader = 0; reader < 4; reader++)
+        {
+            bench.Run(Sequential((long)reader << 32, 128 * K, 32 * M));
+        }
+
+        bench.Run(Sequential(1L << 36, 4 * K, M));
+        double rate = bench.Run(Sequential((1L << 36) + M, 4 * K, 16 * M));
+        Assert.True(rate > 80, $"{rate:F1} bytes per microsecond");
+        Assert.True(bench.Statistics.WastedPrefetchedBytes > 0);
+    }
+
+    [Fact]
     public void Random_reads_cause_no_read_ahead()
     {
         var random = new Random(7);
