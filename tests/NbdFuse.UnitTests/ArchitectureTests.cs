@@ -19,6 +19,7 @@ public sealed partial class ArchitectureTests
         ["NbdFuse.Native"] = [],
         ["NbdFuse.Client"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Fuse"] = ["NbdFuse.Block", "NbdFuse.Native"],
+        ["NbdFuse.Ublk"] = ["NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Server"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["nbdfuse"] =
         [
@@ -29,7 +30,7 @@ public sealed partial class ArchitectureTests
     // Assemblies from packages, and who may refer to them.
     private static readonly Dictionary<string, string[]> Packages = new()
     {
-        ["Microsoft.Extensions.Logging.Abstractions"] = ["NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server", "nbdfuse"],
+        ["Microsoft.Extensions.Logging.Abstractions"] = ["NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Ublk", "NbdFuse.Server", "nbdfuse"],
         ["Microsoft.Extensions.Logging"] = ["nbdfuse"],
         ["Microsoft.Extensions.Logging.Console"] = ["nbdfuse"],
         ["Microsoft.Extensions.DependencyInjection.Abstractions"] = ["nbdfuse"],
