@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using NbdFuse.TestKit;
 using NbdFuse.VmTests.Harness;
 using Xunit;
 

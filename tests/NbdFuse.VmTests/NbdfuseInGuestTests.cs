@@ -34,8 +34,6 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
             mkfs.ext4 -q $loop
             mount $loop /mnt/fs
             dd if=/dev/zero bs=1M count=8 | tr '\0' x >/mnt/fs/file
-            sync
-            md5sum /mnt/fs/file
             umount /mnt/fs
             e2fsck -fn $loop >/dev/null 2>&1
             losetup --detach $loop
@@ -43,7 +41,7 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
             wait
             """);
 
-        Assert.Equal("1\n65dc8ad6db3a6cb5fb2ae72ae3a7a9d1  /mnt/fs/file\n".Split('\n')[0], result.EnsureSuccess().Output.Split('\n')[0]);
+        Assert.Equal("1\n", result.EnsureSuccess().Output);
         guest.AssertHealthy();
         Tool.Run("e2fsck", "-fn", server.BackingFile!).EnsureSuccess();
         string content = Tool.Run("debugfs", "-R", "cat /file", server.BackingFile!).EnsureSuccess().Output;

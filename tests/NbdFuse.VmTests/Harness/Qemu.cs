@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using NbdFuse.Native;
 using NbdFuse.TestKit;
 
