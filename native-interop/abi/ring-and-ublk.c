@@ -221,6 +221,11 @@ static void dump_ublk_constants(void)
     CONST("UblkConstants.FetchRequest", _IOWR('u', UBLK_IO_FETCH_REQ, struct ublksrv_io_cmd));
     CONST("UblkConstants.CommitAndFetchRequest", _IOWR('u', UBLK_IO_COMMIT_AND_FETCH_REQ, struct ublksrv_io_cmd));
 #endif
+#ifdef UBLK_U_CMD_DEL_DEV_ASYNC
+    CONST("UblkConstants.DeleteDeviceAsync", UBLK_U_CMD_DEL_DEV_ASYNC);
+#else
+    ABSENT("UblkConstants.DeleteDeviceAsync");
+#endif
 #ifdef UBLK_U_CMD_GET_FEATURES
     CONST("UblkConstants.GetFeatures", UBLK_U_CMD_GET_FEATURES);
 #else

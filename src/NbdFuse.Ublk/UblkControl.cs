@@ -14,6 +14,8 @@ internal sealed class UblkControl : IDisposable
 
     private const uint AnyDevice = uint.MaxValue;
     private const ushort NoQueue = ushort.MaxValue;
+    private const int DeleteWaitMs = 3000;
+    private const int DeletePollMs = 10;
 
     private readonly UblkExecute _execute;
     private readonly IDisposable? _owned;
@@ -132,11 +134,29 @@ internal sealed class UblkControl : IDisposable
     /// <param name="id">Number of the device.</param>
     internal int Stop(uint id) => Retry(UblkConstants.StopDevice, id, 0, CancellationToken.None);
 
-    /// <summary>DEL_DEV: ends when the character device is closed. A device that is gone is a success.</summary>
-    /// <param name="id">Number of the device.</param>
+    /// <summary>
+    /// DEL_DEV. A device that is gone is a success, and so is one that somebody has open: it is gone for everybody else then, and
+    /// the kernel keeps its number until the last one closes it.
+    /// </summary>
+    /// <param name="id">Number of the device, whose character device we have closed.</param>
     internal int Delete(uint id)
     {
-        int result = Retry(UblkConstants.DeleteDevice, id, 0, CancellationToken.None);
+        int result = UsesLegacy ? -Errno.EOPNOTSUPP : Execute(UblkConstants.DeleteDeviceAsync, id, 0, []);
+        if (result is -Errno.EOPNOTSUPP or -Errno.EINVAL)
+        {
+            // Older kernels wait for the last one to close it, which may be never: let them wait for a moment only.
+            using var patience = new CancellationTokenSource(DeleteWaitMs);
+            result = Execute(UblkConstants.DeleteDevice, id, 0, [], patience.Token);
+            return result is -Errno.ENODEV or -Errno.EINTR or -Errno.ECANCELED ? 0 : result;
+        }
+
+        // As a rule nobody has, and then the number shall be free when this ends.
+        long deadline = MonotonicClock.Milliseconds + DeleteWaitMs;
+        while (result >= 0 && GetInfo(id, out _) >= 0 && MonotonicClock.Milliseconds < deadline)
+        {
+            Thread.Sleep(DeletePollMs);
+        }
+
         return result == -Errno.ENODEV ? 0 : result;
     }
 

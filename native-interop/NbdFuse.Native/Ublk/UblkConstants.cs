@@ -15,8 +15,11 @@ public static class UblkConstants
     /// <summary>Makes a device from a <see cref="UblkDeviceInfo"/>, which comes back as granted.</summary>
     public const uint AddDevice = 0xc0207504;
 
-    /// <summary>Takes a device away; waits until its character device is closed.</summary>
+    /// <summary>Takes a device away; waits until its character device, and the disk, are closed by everybody.</summary>
     public const uint DeleteDevice = 0xc0207505;
+
+    /// <summary>Takes a device away and does not wait (6.9).</summary>
+    public const uint DeleteDeviceAsync = 0x80207514;
 
     /// <summary>Makes the disk; waits until every tag has been fetched. Data: our process.</summary>
     public const uint StartDevice = 0xc0207506;
