@@ -23,6 +23,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
     private readonly FuseSession _session;
+    private bool _isDisposed;
 
     /// <summary>Joins an open export and a mount; nothing is served before <see cref="Start"/>.</summary>
     /// <param name="export">The export; belongs to this object from here on.</param>
@@ -65,6 +66,25 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Ends when the server is lost, with the reason.</summary>
     public Task<Protocol.NbdException> Failure => _export.Failure;
 
+    /// <summary>What was asked so far.</summary>
+    public RequestQueueStatistics Statistics => _queue.Statistics;
+
+    /// <summary>Requests in flight; may lag behind by a few.</summary>
+    public int InFlight => _queue.InFlight;
+
+    /// <summary>
+    /// Takes the mount out of the tree although the file is in use: it stays until its last user closes it, and then the
+    /// session ends.
+    /// </summary>
+    public Task HideAsync() => Task.Run(() => _mount.Unmount(lazy: true));
+
+    /// <summary>Fails everything that is in flight, and ends the session. What is asked later fails after the disposal.</summary>
+    public async Task AbortAsync()
+    {
+        _session.Abort(Errno.EIO);
+        await _session.Completion.ConfigureAwait(false);
+    }
+
     /// <summary>Begins to serve.</summary>
     public void Start()
     {
@@ -105,6 +125,12 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Says goodbye to the server and stops the loop. The mount, if it still exists, is dead afterwards.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         await _export.DisposeAsync().ConfigureAwait(false);
         _loop.Dispose();
         _mount.Dispose();

@@ -1,0 +1,7 @@
+namespace NbdFuse.Attach;
+
+/// <summary>A loop device that was attached.</summary>
+/// <param name="Device">Its path.</param>
+/// <param name="Size">Its size in bytes.</param>
+/// <param name="Partitions">Paths of its partitions.</param>
+public sealed record LoopAttachment(string Device, long Size, IReadOnlyList<string> Partitions);

@@ -1,0 +1,56 @@
+using NbdFuse.Attach;
+
+namespace NbdFuse.Cli;
+
+/// <summary>The helper process of <see cref="LoopHelper"/>: one line on standard output, fields separated by tabs.</summary>
+internal static class LoopHelperCommand
+{
+    /// <summary>Word of the helper: attach FILE NAME DEVICE|- ro|rw.</summary>
+    public const string Attach = "attach";
+
+    /// <summary>Word of the helper: detach DEVICE NAME force|-.</summary>
+    public const string Detach = "detach";
+
+    /// <summary>Runs.</summary>
+    /// <param name="words">The words after the verb.</param>
+    /// <param name="output">Standard output.</param>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(IReadOnlyList<string> words, TextWriter output)
+    {
+        string answer;
+        try
+        {
+            answer = words switch
+            {
+                [Attach, var file, var name, var device, var access] => AttachDevice(file, name, device, access == "ro"),
+                [Detach, var device, var name, var force] => DetachDevice(device, name, force == "force"),
+                _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),
+            };
+        }
+        catch (DeviceBusyException e)
+        {
+            answer = $"{LoopHelper.Busy}\t{ErrorText.OneLine(e.Message)}";
+        }
+        catch (IOException e)
+        {
+            answer = $"{LoopHelper.Error}\t{ErrorText.OneLine(e.Message)}";
+        }
+
+        await output.WriteAsync(answer + "\n").ConfigureAwait(false);
+        await output.FlushAsync().ConfigureAwait(false);
+        return 0;
+    }
+
+    private static string AttachDevice(string file, string name, string device, bool readOnly)
+    {
+        LoopAttachment attached = LoopOperations.Attach(
+            file, new LoopAttachOptions { Device = device == "-" ? null : device, Name = name, ReadOnly = readOnly });
+        return FormattableString.Invariant($"{LoopHelper.Done}\t{attached.Device}\t{attached.Size}");
+    }
+
+    private static string DetachDevice(string device, string name, bool force)
+    {
+        IReadOnlyList<DeviceHolder> holders = LoopOperations.TakeDown(device, name, force, flush: true);
+        return string.Join('\t', holders.Select(holder => ErrorText.OneLine(holder.ToString())).Prepend(LoopHelper.Done));
+    }
+}
