@@ -20,6 +20,9 @@ readonly PEER_PROGRAMS=(
     "gcc gcc"
     "losetup mount"
     "setpriv util-linux"
+    "blkdiscard util-linux"
+    "fstrim util-linux"
+    "sfdisk fdisk"
 )
 
 # "file package": headers that the layout tests compile against.
@@ -40,7 +43,8 @@ readonly EXAMPLE_PROGRAMS=(
 # What a CI machine promises to the tests (NBDFUSE_REQUIRE): a missing one of these is a failure, not a skip. Everything
 # but vsock, whose loopback driver is not in every kernel, and ipv6, which containers often lack.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
-fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv"
+fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv,\
+blkdiscard,fstrim,sfdisk"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.
 install_missing() {

@@ -41,6 +41,7 @@ internal sealed class AttachDaemon : IDisposable
     private MountedExport? _mounted;
     private Task<NbdException>? _failure;
     private volatile bool _isDetaching;
+    private volatile bool _isForced;
 
     /// <summary>Prepares the daemon.</summary>
     /// <param name="arguments">What the user asked for.</param>
@@ -277,13 +278,15 @@ internal sealed class AttachDaemon : IDisposable
 
     private async Task<ControlReply> DetachAsync(bool force)
     {
+        _isDetaching = true;
         if (force)
         {
+            _isForced = true;
+
             // Before the gate: an earlier, patient turn may be waiting for the server.
             await _mounted!.AbortAsync().ConfigureAwait(false);
         }
 
-        _isDetaching = true;
         await _gate.WaitAsync().ConfigureAwait(false);
         try
         {
@@ -297,7 +300,7 @@ internal sealed class AttachDaemon : IDisposable
         }
         finally
         {
-            _isDetaching = _done.Task.IsCompleted || force;
+            _isDetaching = _done.Task.IsCompleted || _isForced;
             _gate.Release();
         }
     }
