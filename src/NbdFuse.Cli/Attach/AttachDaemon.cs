@@ -311,7 +311,8 @@ internal sealed class AttachDaemon : IDisposable
             .RunAsync(LoopHelperCommand.Detach, _state.Device, _entry.LoopName, "-").ConfigureAwait(false);
         if (answer[0] != LoopHelper.Done)
         {
-            return new ControlReply { Message = answer[1] };
+            string? lost = _failure!.IsCompletedSuccessfully ? $" (the server is lost: {_failure.Result.Message})" : null;
+            return new ControlReply { Message = answer[1] + lost };
         }
 
         try

@@ -46,7 +46,7 @@ public sealed class AttachTests
     {
         Requires.Command("sfdisk");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 32 << 20 });
-        string script = label == "gpt" ? "label: gpt\n,8M\n,8M\n" : "label: dos\n,8M,L\n,16M,E\n;\n;\n,4M,L\n";
+        string script = label == "gpt" ? "label: gpt\n,8M\n,8M\n" : "label: dos\n1: start=2048, size=8M, type=L\n2: size=16M, type=E\n5: size=4M, type=L\n";
         (await Tool.RunAsync("sh", "-c", $"printf '{script}' | {Requires.Command("sfdisk")} -q {server.BackingFile}")).EnsureSuccess();
         await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
         string[] nodes = [.. expected.Split(' ').Select(suffix => device.Path + suffix)];

@@ -29,7 +29,18 @@ internal sealed class AttachedDevice : IAsyncDisposable
     public TempDirectory Directory => _directory;
 
     /// <summary>Process id of the daemon.</summary>
-    public int Pid => Status().GetProperty("attached").GetProperty("pid").GetInt32();
+    public int Pid
+    {
+        get
+        {
+            // From the state file: a whole process less than asking the command.
+            using JsonDocument state = JsonDocument.Parse(File.ReadAllText(System.IO.Path.Combine(EntryDirectory, "state.json")));
+            return state.RootElement.GetProperty("pid").GetInt32();
+        }
+    }
+
+    /// <summary>The daemon's directory.</summary>
+    public string EntryDirectory => Assert.Single(System.IO.Directory.GetDirectories(RuntimeDirectory));
 
     /// <summary>Attaches, in the background.</summary>
     /// <param name="uri">The export.</param>
@@ -74,7 +85,12 @@ internal sealed class AttachedDevice : IAsyncDisposable
     public async Task DetachCleanlyAsync()
     {
         int pid = Pid;
-        (await RunAsync("detach", Path)).EnsureSuccess();
+        ToolResult result = await RunAsync("detach", Path);
+        if (result.ExitCode != 0)
+        {
+            Assert.Fail($"{result}\n--- status\n{Status()}\n--- log\n{await File.ReadAllTextAsync(System.IO.Path.Combine(EntryDirectory, "log"))}");
+        }
+
         AssertGone(pid);
     }
 

@@ -25,7 +25,7 @@ public sealed class DetachTests
 
         // Nor by a signal.
         Posix.Kill(pid, 15);
-        string log = Path.Combine(Assert.Single(Directory.GetDirectories(device.RuntimeDirectory)), "log");
+        string log = Path.Combine(device.EntryDirectory, "log");
         await Deadline.Until(() => File.ReadAllText(log).Contains("signal SIGTERM is ignored", StringComparison.Ordinal), "the signal");
         Assert.Contains(root, await File.ReadAllTextAsync(log), StringComparison.Ordinal);
         await File.WriteAllTextAsync(Path.Combine(root, "alive"), "still");

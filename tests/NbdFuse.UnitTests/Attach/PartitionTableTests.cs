@@ -150,7 +150,7 @@ public sealed class PartitionTableTests
     public void Tiny_or_unreadable_device_has_no_partitions(int size)
     {
         byte[] disk = PartitionImage.Gpt(Size, 512, (1, 40, 50))[..size];
-        Assert.Empty(Read(disk, 512).Where(entry => entry.Start + entry.Length > size));
+        Assert.DoesNotContain(Read(disk, 512), entry => entry.Start + entry.Length > size);
         Assert.Empty(PartitionTable.Read((_, _) => false, Size, 512));
     }
 
