@@ -130,7 +130,7 @@ public sealed class DetachTests
     [Fact]
     public async Task Twenty_devices_one_after_another_leave_nothing_behind()
     {
-        await using RealServer server = await RealServers.Nbdkit("memory", "4M");
+        await using RealServer server = await RealServers.Embedded(new RealServerOptions { Size = 4 << 20 });
         for (int round = 0; round < 20; round++)
         {
             await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
