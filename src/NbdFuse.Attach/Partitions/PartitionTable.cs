@@ -43,9 +43,10 @@ public static class PartitionTable
             return [];
         }
 
-        // As the kernel does: a GPT counts only behind a protective MBR, else an old one that was never wiped would win.
-        return MasterBootRecord.IsProtective(sector) && GuidPartitionTable.Read(read, size, blockSize) is { } entries
-            ? entries
+        // As the kernel does: a GPT counts only behind a protective MBR, else an old one that was never wiped would win. And
+        // what a protective MBR covers is no partition, when the GPT is damaged.
+        return MasterBootRecord.IsProtective(sector)
+            ? GuidPartitionTable.Read(read, size, blockSize) ?? []
             : MasterBootRecord.Read(read, sector, size, blockSize);
     }
 
