@@ -13,6 +13,9 @@ public sealed class ControlServer : IAsyncDisposable
 {
     private const int MaximumClients = 8;
 
+    // Who connects to a full backlog of a unix socket is refused at once, instead of waiting for its turn.
+    private const int Backlog = 128;
+
     // rw for the owner.
     private const int Private = 0x180;
 
@@ -36,7 +39,7 @@ public sealed class ControlServer : IAsyncDisposable
         {
             _listener.Bind(new UnixDomainSocketEndPoint(path));
             PosixException.Check(Posix.Chmod(path, Private), path);
-            _listener.Listen(MaximumClients);
+            _listener.Listen(Backlog);
         }
         catch
         {

@@ -38,7 +38,7 @@ public sealed class AttachCommandLineTests
         using var output = new StringWriter();
         using var error = new StringWriter();
         Assert.Equal(0, await Program.RunAsync(["help", verb], output, error));
-        Assert.Contains($"nbdfuse {verb}", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains($" {verb} ", output.ToString(), StringComparison.Ordinal);
         Assert.DoesNotContain(AttachCommand.EntryOption, output.ToString(), StringComparison.Ordinal);
         Assert.Contains($"nbdfuse {verb}", HelpTexts.Usage, StringComparison.Ordinal);
     }
