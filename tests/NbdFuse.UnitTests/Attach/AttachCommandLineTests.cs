@@ -14,7 +14,7 @@ public sealed class AttachCommandLineTests
     [InlineData("1 to 1024", "attach", "-C", "0", "nbd://localhost")]
     [InlineData("TLS", "attach", "nbds://localhost")]
     [InlineData("nbd://", "attach", "http://localhost")]
-    [InlineData("URI", "attach")]
+    [InlineData("argument missing", "attach")]
     [InlineData("neither a block device nor a mountpoint", "detach", "/etc/passwd")]
     [InlineData("neither a block device nor a mountpoint", "detach", "/nonexistent")]
     [InlineData("is not for users", "__loop-helper", "format", "/dev/sda")]
