@@ -9,6 +9,9 @@ public static unsafe partial class Posix
     private const int AtEmptyPath = 0x1000;
     private const uint StatxBasicStats = 0x7FF;
 
+    // AT_STATX_FORCE_SYNC (linux/fcntl.h).
+    private const int AtStatxForceSync = 0x2000;
+
     /// <summary>The status of an open file.</summary>
     /// <param name="fd">The descriptor.</param>
     /// <param name="status">What the kernel says; undefined on failure.</param>
@@ -18,6 +21,11 @@ public static unsafe partial class Posix
     /// <param name="path">The path.</param>
     /// <param name="status">What the kernel says; undefined on failure.</param>
     public static int Stat(string path, out FileStatus status) => Statx(AtFdCwd, path, 0, out status);
+
+    /// <summary>The status of a path, asked of the file system itself and not of the kernel's cache; follows symbolic links.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="status">What the file system says; undefined on failure.</param>
+    public static int StatUncached(string path, out FileStatus status) => Statx(AtFdCwd, path, AtStatxForceSync, out status);
 
     /// <summary>The status of a path, of the link itself when it is a symbolic link.</summary>
     /// <param name="path">The path.</param>

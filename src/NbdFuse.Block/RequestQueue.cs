@@ -149,7 +149,7 @@ public sealed class RequestQueue : IBlockCompletion
 
     /// <summary>
     /// Notes that the caller of a request has been answered before its end. The slot and its buffer stay taken until
-    /// the request has been withdrawn or drained.
+    /// the request has been withdrawn, which is tried at once, or drained.
     /// </summary>
     /// <param name="request">A request in flight whose answer the front end has claimed.</param>
     public void Abandon(BlockRequest request)
@@ -158,6 +158,7 @@ public sealed class RequestQueue : IBlockCompletion
         {
             request.IsAbandoned = true;
             Statistics.Abandoned++;
+            (_device as IRequestWithdrawal)?.TryWithdraw(request);
         }
     }
 

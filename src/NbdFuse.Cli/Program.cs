@@ -31,14 +31,17 @@ internal static class Program
         }
         catch (UsageException e)
         {
-            await error.WriteAsync(e.Message.Length > 0 ? $"{ErrorText.Program}: {e.Message}\n" : string.Empty).ConfigureAwait(false);
+            await error.WriteAsync(e.Message.Length > 0
+                ? ErrorText.ForStandardError($"{ErrorText.Program}: {e.Message}\n", ErrorText.FatalLevel)
+                : string.Empty).ConfigureAwait(false);
             await error.WriteAsync(e.ShowUsage ? HelpTexts.Usage : string.Empty).ConfigureAwait(false);
             return MountCommand.Failed;
         }
         catch (Exception e)
         {
             // The last resort of the whole process: whatever it is, the user gets one line and the exit code of a failure.
-            await error.WriteAsync(ErrorText.Describe(e, arguments?.Debug ?? args.Contains("--debug"))).ConfigureAwait(false);
+            string lines = ErrorText.Describe(e, arguments?.Debug ?? args.Contains("--debug"));
+            await error.WriteAsync(ErrorText.ForStandardError(lines, ErrorText.FatalLevel)).ConfigureAwait(false);
             return MountCommand.Failed;
         }
     }

@@ -65,4 +65,8 @@ internal static partial class Log
 
     [LoggerMessage(1203, LogLevel.Error, "the server is shutting down (ESHUTDOWN): what is in flight is finished, all further I/O gets an error until it is unmounted")]
     public static partial void ServerShutsDown(ILogger logger);
+
+    [LoggerMessage(1204, LogLevel.Debug, "the server failed {Operation} of {Length} bytes at {Offset} with {Error}: {Text}")]
+    public static partial void ServerError(
+        ILogger logger, Block.BlockOperation operation, long length, long offset, string error, string text);
 }

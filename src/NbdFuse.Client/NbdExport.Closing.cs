@@ -11,6 +11,9 @@ public sealed partial class NbdExport
     private bool _isClosing;
     private bool _isClosed;
 
+    /// <summary>Ends a server that was started for this export, without waiting: see <see cref="NbdTransport.Abandon"/>.</summary>
+    public void Abandon() => _transport.Abandon();
+
     /// <summary>
     /// Says NBD_CMD_DISC on every connection and closes them all. The caller has drained its queue, or gives up what is
     /// still in flight: that ends with an error. The loop must still be running, if it ever ran.
@@ -27,20 +30,40 @@ public sealed partial class NbdExport
         if (_loop is not null)
         {
             // First: what was posted to a mover after it has stopped would never end.
-            await RunAsync(_loop.Post, RefuseNew).ConfigureAwait(false);
+            await RunAsync(_loop.Post, RefuseNew, RefuseNew).ConfigureAwait(false);
         }
 
+        bool isQuiet = true;
         foreach (Mover mover in _movers)
         {
-            await RunAsync(action => mover.Post(_ => action()), () => Close(mover.Connections)).ConfigureAwait(false);
-            mover.Stop();
+            bool closed = await RunAsync(
+                action => mover.Post(_ => action()), () => Close(mover.Connections), () => mover.Abort(Closed())).ConfigureAwait(false);
+            if (closed)
+            {
+                mover.Stop();
+            }
+
+            isQuiet &= closed;
         }
 
         if (_loop is not null)
         {
-            await RunAsync(_loop.Post, CloseOwn).ConfigureAwait(false);
+            isQuiet &= await RunAsync(_loop.Post, CloseOwn, CloseOwn).ConfigureAwait(false);
         }
 
+        if (isQuiet)
+        {
+            // Otherwise a thread that hangs may still use them when it wakes: better to leak than to unmap under it.
+            Free();
+        }
+
+        await _transport.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static NbdDisconnectedException Closed() => new("the export was closed while requests were in flight");
+
+    private void Free()
+    {
         foreach (Mover mover in _movers)
         {
             mover.Dispose();
@@ -60,8 +83,6 @@ public sealed partial class NbdExport
 
             socket.Socket.Dispose();
         }
-
-        await _transport.DisposeAsync().ConfigureAwait(false);
     }
 
     private static void Close(IEnumerable<NbdConnection> connections)
@@ -70,7 +91,7 @@ public sealed partial class NbdExport
         {
             if (connection.InFlight > 0)
             {
-                connection.GiveUp(new NbdDisconnectedException("the export was closed while requests were in flight"));
+                connection.GiveUp(Closed());
             }
             else
             {
@@ -79,7 +100,12 @@ public sealed partial class NbdExport
         }
     }
 
-    private static async Task RunAsync(Func<Action, bool> post, Action action)
+    /// <summary>Runs an action on a loop's thread, or here when that thread has ended.</summary>
+    /// <param name="post">Hands the action to the loop; false when it has ended.</param>
+    /// <param name="action">The action.</param>
+    /// <param name="afterEnd">What to do instead once the thread is gone.</param>
+    /// <returns>False when the thread is there but does not answer.</returns>
+    private static async Task<bool> RunAsync(Func<Action, bool> post, Action action, Action afterEnd)
     {
         TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool posted = post(() =>
@@ -98,16 +124,20 @@ public sealed partial class NbdExport
             try
             {
                 await done.Task.WaitAsync(LoopTimeout).ConfigureAwait(false);
+                return true;
             }
             catch (TimeoutException)
             {
-                // A loop that died between taking the action and running it never answers; the process must still end.
+                // A loop that died between taking the action and running it never answers, but then it refuses the next one.
+                if (post(() => { }))
+                {
+                    return false;
+                }
             }
         }
-        else
-        {
-            action();
-        }
+
+        afterEnd();
+        return true;
     }
 
     private void RefuseNew()

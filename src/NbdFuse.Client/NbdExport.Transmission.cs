@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Client.Transmission;
 using NbdFuse.Native;
@@ -23,6 +24,9 @@ public sealed partial class NbdExport : IConnectionOwner
     /// </summary>
     private const int ProcessorsForMover = 4;
 
+    /// <summary>Characters of a server's error text that are shown.</summary>
+    private const int MaximumErrorText = 256;
+
     private EventLoop? _loop;
     private LoopMailbox<BlockRequest>? _finished;
     private NbdConnection[] _small = [];
@@ -31,6 +35,7 @@ public sealed partial class NbdExport : IConnectionOwner
     private long _smallCount;
     private int _nextLarge;
     private int _closedError;
+    private bool _hasFailed;
 
     /// <summary>Takes over the loop's side of the connections. On the loop's thread, or before it runs.</summary>
     /// <param name="loop">The loop on which requests are submitted and completed.</param>
@@ -124,6 +129,17 @@ public sealed partial class NbdExport : IConnectionOwner
     void IConnectionOwner.OnRequestEnded(BlockRequest request, int error) => request.Complete(error);
 
     /// <inheritdoc/>
+    void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text)
+    {
+        // At the level of details: a server with a bad disk may send one per request.
+        if (_logger.IsEnabled(LogLevel.Debug))
+        {
+            Log.ServerError(
+                _logger, request.Operation, request.Length, request.Offset, Errno.Name(error), NbdText.Sanitize(text, MaximumErrorText));
+        }
+    }
+
+    /// <inheritdoc/>
     void IConnectionOwner.OnServerShutdown(NbdConnection connection) => OnLoop(() =>
     {
         if (_closedError == 0)
@@ -131,6 +147,17 @@ public sealed partial class NbdExport : IConnectionOwner
             _closedError = BlockErrno.ESHUTDOWN;
             Log.ServerShutsDown(_logger);
             _failed.TrySetResult(new NbdDisconnectedException("the server is shutting down"));
+
+            // It said so on one connection, and waits for all of them to leave.
+            foreach (NbdConnection own in _small.Concat(_large))
+            {
+                own.BeginShutdown();
+            }
+
+            foreach (Mover mover in _movers)
+            {
+                mover.Post(moved => moved.BeginShutdown());
+            }
         }
     });
 
@@ -159,11 +186,13 @@ public sealed partial class NbdExport : IConnectionOwner
     /// <summary>Ends all connections: the server is gone, or can't be trusted any more.</summary>
     private void Fail(NbdException reason)
     {
-        if (_isClosing || !_failed.TrySetResult(reason))
+        if (_isClosing || _hasFailed)
         {
             return;
         }
 
+        _hasFailed = true;
+        _failed.TrySetResult(reason);
         _closedError = BlockErrno.EIO;
         Log.ExportFailed(_logger, reason.Message);
         foreach (NbdConnection connection in _small.Concat(_large))

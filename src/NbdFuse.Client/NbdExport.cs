@@ -17,6 +17,8 @@ namespace NbdFuse.Client;
 /// </remarks>
 public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
 {
+    private static readonly TimeSpan FurtherHandshakeTimeout = TimeSpan.FromSeconds(5);
+
     private readonly NbdExportOptions _options;
     private readonly ILogger _logger;
     private readonly NbdTransport _transport;
@@ -89,6 +91,12 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Time for the handshake of a further connection: a server that takes one client at a time must not hold up the mount.
+    /// </summary>
+    private static TimeSpan Shorter(TimeSpan timeout) =>
+        timeout < FurtherHandshakeTimeout ? timeout : FurtherHandshakeTimeout;
+
     private static async Task OpenMoreAsync(
         NbdTransport transport,
         NbdHandshakeOptions handshake,
@@ -103,7 +111,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
             NegotiatedSocket more;
             try
             {
-                more = await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false);
+                more = await transport.OpenAgainAsync(handshake with { Timeout = Shorter(handshake.Timeout) }, cancellationToken).ConfigureAwait(false);
             }
             catch (NbdException e)
             {

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using NbdFuse.Native;
 
@@ -17,7 +18,10 @@ namespace NbdFuse.Fuse;
 /// A WRITE arrives with its data page aligned; a READ is answered by one write(2) from 4080; and no reply touches the
 /// header and the range of the request (its lock owner and file flags only), so that a request can be found again in the
 /// mapping for as long as it is not answered.
-/// Last in, first out: the resident memory follows the number of requests in flight, not the number of buffers.
+/// Completions come in any order, so buffers chosen by chance would all have carried a large payload after a while, and
+/// would keep its pages. A request is therefore read into a buffer that is large already, and a small one is moved out of
+/// it (<see cref="MoveSmall"/>): as many buffers grow as large requests are in flight. The lowest number wins, and
+/// <see cref="Trim"/> gives the pages of large buffers back when they have not been needed for a while.
 /// THREADING: the loop's thread only.
 /// </remarks>
 public sealed class FuseBuffers : IDisposable
@@ -40,11 +44,21 @@ public sealed class FuseBuffers : IDisposable
     /// <summary>Bytes for a reply that is composed in front of the request.</summary>
     public const int SmallReply = RequestOffset;
 
+    /// <summary>Payload in bytes up to which a request is small: cheap to copy, and its pages are kept.</summary>
+    public const int SmallPayload = 16 * 1024;
+
+    /// <summary>Buffers that keep their pages whatever they carried: 4 MiB.</summary>
+    public const int Kept = 4;
+
     private const int Stride = HeaderPage + MaximumPayload;
+    private const int BitsPerWord = 64;
 
     private readonly NativeRegion _region;
     private readonly bool _ownsRegion;
-    private readonly int[] _free;
+
+    // One bit per buffer. Large: it carried more than SmallPayload since its pages were given back; never one of the kept.
+    private readonly ulong[] _free;
+    private readonly ulong[] _large;
     private int _freeCount;
 
     /// <summary>Makes the buffers in a mapping of their own.</summary>
@@ -63,26 +77,32 @@ public sealed class FuseBuffers : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(region.Length, BytesFor(count));
         _region = region;
-        _free = new int[count];
+        _free = new ulong[(count + BitsPerWord - 1) / BitsPerWord];
+        _large = new ulong[_free.Length];
         for (int i = 0; i < count; i++)
         {
-            _free[count - 1 - i] = i;
+            _free[i / BitsPerWord] |= Bit(i);
         }
 
+        Count = count;
         _freeCount = count;
     }
 
     /// <summary>How many buffers there are.</summary>
-    public int Count => _free.Length;
+    public int Count { get; }
 
     /// <summary>How many are free.</summary>
     public int Free => _freeCount;
+
+    /// <summary>Bytes of memory that the mapping occupies at present, whoever uses it.</summary>
+    public long ResidentBytes =>
+        Posix.Fstat(_region.FileDescriptor.Value, out FileStatus status) < 0 ? 0 : status.Blocks * 512;
 
     /// <summary>Length of the mapping that a number of buffers needs.</summary>
     /// <param name="count">Number of buffers.</param>
     public static long BytesFor(int count) => (long)count * Stride;
 
-    /// <summary>Takes the buffer that was given back last.</summary>
+    /// <summary>Takes a buffer to read into: the first that is large already, or else the first.</summary>
     /// <param name="index">Its number.</param>
     /// <returns>False when none is free.</returns>
     public bool TryRent(out int index)
@@ -93,13 +113,108 @@ public sealed class FuseBuffers : IDisposable
             return false;
         }
 
-        index = _free[--_freeCount];
+        int first = -1;
+        for (int word = 0; word < _free.Length; word++)
+        {
+            ulong large = _free[word] & _large[word];
+            if (large != 0)
+            {
+                index = Take((word * BitsPerWord) + BitOperations.TrailingZeroCount(large));
+                return true;
+            }
+
+            if (first < 0 && _free[word] != 0)
+            {
+                first = (word * BitsPerWord) + BitOperations.TrailingZeroCount(_free[word]);
+            }
+        }
+
+        index = Take(first);
         return true;
     }
 
-    /// <summary>Gives a buffer back.</summary>
+    /// <summary>
+    /// Notes how much payload the request that was read has, and moves a small one out of a large buffer while there is
+    /// one that is not.
+    /// </summary>
+    /// <param name="index">Number of the buffer that it was read into.</param>
+    /// <param name="length">Bytes read.</param>
+    /// <param name="payload">Bytes of payload that arrived or will be asked for, up to <see cref="MaximumPayload"/>.</param>
+    /// <returns>Number of the buffer that it is in now; another one has been given back then.</returns>
+    public int MoveSmall(int index, int length, int payload)
+    {
+        ulong bit = Bit(index);
+        ref ulong large = ref _large[index / BitsPerWord];
+        if (payload > SmallPayload)
+        {
+            large |= index >= Kept ? bit : 0;
+            return index;
+        }
+
+        if ((large & bit) == 0 || length > WriteHeader + SmallPayload)
+        {
+            return index;
+        }
+
+        for (int word = 0; word < _free.Length; word++)
+        {
+            ulong small = _free[word] & ~_large[word];
+            if (small != 0)
+            {
+                int better = Take((word * BitsPerWord) + BitOperations.TrailingZeroCount(small));
+                Request(index, length).CopyTo(_region.Span(Start(better) + RequestOffset, length));
+                Return(index);
+                return better;
+            }
+        }
+
+        return index;
+    }
+
+    /// <summary>
+    /// Gives a buffer back. The length of its request becomes zero: whoever finds the mapping after our death must not take
+    /// what was answered for something in flight, and write it a second time.
+    /// </summary>
     /// <param name="index">Its number.</param>
-    public void Return(int index) => _free[_freeCount++] = index;
+    public void Return(int index)
+    {
+        Forget(index);
+        _free[index / BitsPerWord] |= Bit(index);
+        _freeCount++;
+    }
+
+    /// <summary>Marks the request of a buffer as answered, though the buffer is still in use.</summary>
+    /// <param name="index">Number of the buffer.</param>
+    public void Forget(int index) => Unsafe.WriteUnaligned(ref _region.Span(Start(index) + RequestOffset, sizeof(int))[0], 0);
+
+    /// <summary>Gives the pages of free large buffers back. Not for the path of a request: it is one system call per buffer.</summary>
+    /// <param name="maximum">Most buffers to do.</param>
+    /// <returns>How many large buffers remain, those that are in use included.</returns>
+    public int Trim(int maximum)
+    {
+        int remaining = 0;
+        for (int word = 0; word < _large.Length; word++)
+        {
+            for (ulong bits = _large[word]; bits != 0; bits &= bits - 1)
+            {
+                int index = (word * BitsPerWord) + BitOperations.TrailingZeroCount(bits);
+                if (maximum == 0 || (_free[word] & Bit(index)) == 0)
+                {
+                    remaining++;
+                    continue;
+                }
+
+                maximum--;
+                _large[word] &= ~Bit(index);
+
+                // Best effort: where it is refused, memory stays in use and nothing else happens.
+                _ = Posix.Fallocate(
+                    _region.FileDescriptor.Value, Posix.FallocatePunchHole | Posix.FallocateKeepSize, Start(index), Stride);
+            }
+        }
+
+        return remaining;
+    }
 
     /// <summary>
     /// The room for the next request. Its first four bytes, where the length of a request stands, are zero: whoever finds
@@ -143,6 +258,15 @@ public sealed class FuseBuffers : IDisposable
             _region.Dispose();
         }
     }
+
+    private int Take(int index)
+    {
+        _free[index / BitsPerWord] &= ~Bit(index);
+        _freeCount--;
+        return index;
+    }
+
+    private static ulong Bit(int index) => 1UL << (index % BitsPerWord);
 
     private static long Start(int index) => (long)index * Stride;
 }

@@ -13,12 +13,17 @@ public sealed class FuseMount : IDisposable
     private readonly FileDescriptor? _keeper;
     private readonly bool _byHelper;
 
+    // What was mounted, to tell it from what somebody else may mount at the same path after us; null without /proc.
+    private readonly MountEntry? _identity;
+
     internal FuseMount(MountTarget target, FileDescriptor device, FileDescriptor? keeper, bool byHelper)
     {
         Target = target;
         Device = device;
         _keeper = keeper;
         _byHelper = byHelper;
+        MountEntry? top = MountTable.Read() is { } mounts ? MountTable.At(mounts, target.Path) : null;
+        _identity = top is { IsFuse: true } ? top : null;
     }
 
     /// <summary>/dev/fuse of this mount; nonblocking.</summary>
@@ -65,32 +70,46 @@ public sealed class FuseMount : IDisposable
         throw new FuseException($"{Path}: the mount ended before it was usable: {end.Message}", end.Errno);
     }
 
-    /// <summary>Unmounts.</summary>
+    /// <summary>
+    /// Unmounts. Does nothing when the mount has gone already: what is mounted at its path by now belongs to somebody else.
+    /// </summary>
     /// <param name="lazy">
     /// False: only when nobody uses the file. True: out of the tree now; the session ends when the last user has closed.
     /// </param>
     /// <exception cref="FuseException">It could not; <see cref="FuseException.Errno"/> is EBUSY when the file is in use.</exception>
     public void Unmount(bool lazy)
     {
+        if (!TryFind(out string path))
+        {
+            return;
+        }
+
         if (_byHelper && Posix.GetEuid() != 0)
         {
-            Fusermount.Unmount(Path, lazy);
+            try
+            {
+                Fusermount.Unmount(path, lazy);
+            }
+            catch (FuseException) when (!TryFind(out _))
+            {
+                // Somebody else was faster, and the helper complained of that.
+            }
+
             return;
         }
 
-        int result = Posix.Umount2(Path, Posix.UnmountNoFollow | (lazy ? Posix.UnmountDetach : 0));
-        if (result >= 0)
+        int result = Posix.Umount2(path, Posix.UnmountNoFollow | (lazy ? Posix.UnmountDetach : 0));
+
+        // Not a mount point, or no such path: unmounted between our look and the call.
+        if (result is >= 0 or -Errno.EINVAL or -Errno.ENOENT)
         {
             return;
         }
 
-        throw result switch
-        {
-            -Errno.EBUSY => new FuseException(
-                $"{Path}: in use; close what uses it ('fuser -vm {Path}' tells), or unmount with 'umount -l {Path}'", Errno.EBUSY),
-            -Errno.EINVAL or -Errno.ENOENT => new FuseException($"{Path}: not mounted any more", -result),
-            _ => new FuseException($"{Path}: cannot unmount: {Errno.Describe(result)}", -result),
-        };
+        throw result == -Errno.EBUSY
+            ? new FuseException(
+                $"{path}: in use; close what uses it ('fuser -vm {path}' tells), or unmount with 'umount -l {path}'", Errno.EBUSY)
+            : new FuseException($"{path}: cannot unmount: {Errno.Describe(result)}", -result);
     }
 
     /// <inheritdoc/>
@@ -98,5 +117,33 @@ public sealed class FuseMount : IDisposable
     {
         Device.Dispose();
         _keeper?.Dispose();
+    }
+
+    /// <summary>Finds the mount, also when it or a directory above it was moved.</summary>
+    /// <returns>False when it has gone, or when another one lies over it and would be hit in its place.</returns>
+    private bool TryFind(out string path)
+    {
+        path = Path;
+        if (_identity is null || MountTable.Read() is not { } mounts)
+        {
+            return true;
+        }
+
+        MountEntry? ours = mounts.Find(_identity.IsSameMount);
+        if (ours is null)
+        {
+            return false;
+        }
+
+        path = ours.MountPoint;
+        if (!MountTable.At(mounts, path)!.IsSameMount(ours))
+        {
+            return false;
+        }
+
+        // While our connection lives, nobody else can have its device number. When it has gone, what lies there is ours only
+        // if it is dead: another mount may have got the same numbers.
+        bool connected = Posix.Poll(Device.Value, 0, 0) == 0;
+        return connected || MountTarget.IsStale(Posix.Stat(path, out _));
     }
 }

@@ -34,7 +34,7 @@ public static class FuseMountOptionParser
             fsname=NAME            source shown in /proc/mounts
             subtype=NAME           type shown in /proc/mounts, after "fuse."
             uid=N gid=N            owner and group shown
-            umask=OCTAL            permission bits taken away
+            umask=OCTAL            permission bits taken away: from those of mode, or from 0777
             mode=OCTAL             permission bits of the file (default 0666, read-only 0444)
             direct_io              no page cache
             kernel_cache           the page cache is kept when the file is closed

@@ -8,6 +8,9 @@ public sealed record FuseMountOptions
     /// <summary>Default of <see cref="FileSystemName"/>.</summary>
     public const string DefaultFileSystemName = "nbdfuse";
 
+    /// <summary>Default of <see cref="Subtype"/>.</summary>
+    public const string DefaultSubtype = "nbdfuse";
+
     /// <summary>Flags of mount(2). nosuid and nodev unless asked otherwise, as a server without root could not give them up.</summary>
     public MountFlags Flags { get; init; } = MountFlags.NoSuid | MountFlags.NoDevices;
 
@@ -27,7 +30,7 @@ public sealed record FuseMountOptions
     public string FileSystemName { get; init; } = DefaultFileSystemName;
 
     /// <summary>What follows <c>fuse.</c> in the type shown in /proc/mounts (<c>subtype=</c>).</summary>
-    public string Subtype { get; init; } = "nbdfuse";
+    public string Subtype { get; init; } = DefaultSubtype;
 
     /// <summary>Largest READ in bytes (<c>max_read=</c>), at least 4096; 0 for no bound but the kernel's.</summary>
     public int MaximumRead { get; init; }
@@ -59,10 +62,10 @@ public sealed record FuseMountOptions
     /// <summary>Group shown (<c>gid=</c>); null for the group we run as.</summary>
     public uint? Gid { get; init; }
 
-    /// <summary>Permission bits taken away (<c>umask=</c>, octal); null for none.</summary>
+    /// <summary>Permission bits taken away (<c>umask=</c>, octal), from 0777 when there is no mode; null for none.</summary>
     public uint? Umask { get; init; }
 
-    /// <summary>Permission bits of the file (<c>mode=</c>, octal); null for 0666, or 0444 when read-only.</summary>
+    /// <summary>Permission bits of the file (<c>mode=</c>, octal); null for 0666, or 0444 when read-only, unless there is a umask.</summary>
     public uint? Mode { get; init; }
 
     /// <summary>Milliseconds for which the kernel may keep attributes (<c>attr_timeout=</c>, in seconds).</summary>

@@ -133,7 +133,7 @@ public sealed partial class FuseSession
         request.Token = header.Unique;
         ref FuseRequestState slot = ref _states[request.Tag];
         slot.Active = true;
-        slot.Interrupted = false;
+        slot.Interrupted = _arrivedInterrupted;
         slot.Request = request;
         slot.Opcode = header.Opcode;
         slot.Buffer = buffer;

@@ -40,7 +40,7 @@ public sealed partial class FuseSession
         request.Length = length;
         request.Buffer = _buffers.Payload(buffer, (int)length);
         request.Sink = this;
-        _queue.Submit(request, _loop.NowMs);
+        _queue.Submit(request, _arrivedMs);
         return true;
     }
 
@@ -92,7 +92,7 @@ public sealed partial class FuseSession
         }
 
         _states[request.Tag].Written = (int)length;
-        _queue.Submit(request, _loop.NowMs);
+        _queue.Submit(request, _arrivedMs);
         return true;
     }
 
@@ -138,7 +138,7 @@ public sealed partial class FuseSession
 
         request.Operation = BlockOperation.Flush;
         _states[request.Tag].WritesBefore = _writes;
-        _queue.Submit(request, _loop.NowMs);
+        _queue.Submit(request, _arrivedMs);
         return true;
     }
 
@@ -194,7 +194,7 @@ public sealed partial class FuseSession
         request.Flags = flags;
         request.Offset = offset;
         request.Length = Math.Min(length, _size - offset);
-        _queue.Submit(request, _loop.NowMs);
+        _queue.Submit(request, _arrivedMs);
         return true;
     }
 

@@ -12,7 +12,7 @@ public sealed partial class FuseSession
     void ITimerTarget.OnTimer(long nowMs)
     {
         _ticking = false;
-        bool waiting = false;
+        bool waiting = InterruptParked(nowMs);
         for (int tag = 0; tag < _states.Length; tag++)
         {
             if (_states[tag].Active && _states[tag].Interrupted && !_states[tag].Request!.IsAbandoned)
@@ -51,6 +51,16 @@ public sealed partial class FuseSession
             }
         }
 
+        if (MarkParked(interrupt.Unique))
+        {
+            if (InterruptParked(_loop.NowMs))
+            {
+                Tick();
+            }
+
+            return false;
+        }
+
         // Answered meanwhile: the two crossed.
         return false;
     }
@@ -59,7 +69,7 @@ public sealed partial class FuseSession
     private bool InterruptWhenOld(int tag, long nowMs)
     {
         BlockRequest request = _states[tag].Request!;
-        if (nowMs - request.StartedMs < _options.InterruptAfterMs && IsStalled?.Invoke() != true)
+        if (!IsOldEnough(request.StartedMs, nowMs))
         {
             return false;
         }
@@ -67,6 +77,9 @@ public sealed partial class FuseSession
         AnswerEarly(tag, Errno.EINTR);
         return true;
     }
+
+    private bool IsOldEnough(long startedMs, long nowMs) =>
+        nowMs - startedMs >= _options.InterruptAfterMs || IsStalled?.Invoke() == true;
 
     /// <summary>
     /// Answers the caller before the request has ended. Slot and buffer stay taken until it has: a device may still read or
@@ -78,6 +91,9 @@ public sealed partial class FuseSession
         if (slot.Request!.TryClaimAnswer())
         {
             Answer(slot.Buffer, slot.Unique, error);
+
+            // The buffer may be in use for long yet, but no successor of this process may send its request again.
+            _buffers.Forget(slot.Buffer);
             _queue.Abandon(slot.Request);
         }
     }

@@ -35,7 +35,10 @@ public sealed partial class FuseSession
         uint uid = mount.Uid ?? _processUid;
         uint gid = mount.Gid ?? Posix.GetEgid();
         uint allowed = PermissionBits & ~(mount.Umask ?? 0);
-        uint mode = (mount.Mode ?? (_readOnly ? 0x124u : 0x1B6u)) & allowed;
+
+        // As libfuse: a umask alone is the whole mode, not only what is taken away from the usual one.
+        bool umaskOnly = mount.Umask is not null && mount.Mode is null;
+        uint mode = umaskOnly ? allowed : (mount.Mode ?? (_readOnly ? 0x124u : 0x1B6u)) & allowed;
         _fileNode = _options.FileName is null ? RootNode : FileInDirectory;
         _fileName = Encoding.UTF8.GetBytes(_options.FileName ?? string.Empty);
         _file = new FuseAttr
@@ -52,7 +55,7 @@ public sealed partial class FuseSession
         _directory = new FuseAttr
         {
             Inode = RootNode,
-            Mode = FileStatus.TypeDirectory | ((_readOnly ? 0x16Du : 0x1EDu) & allowed),
+            Mode = FileStatus.TypeDirectory | (umaskOnly ? allowed : (_readOnly ? 0x16Du : 0x1EDu) & allowed),
             Links = 2,
             Uid = uid,
             Gid = gid,

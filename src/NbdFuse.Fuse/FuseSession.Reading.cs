@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using NbdFuse.Native;
+using NbdFuse.Native.Fuse;
 
 namespace NbdFuse.Fuse;
 
@@ -25,7 +27,7 @@ public sealed partial class FuseSession
         else if ((events & (EpollEvents.Err | EpollEvents.Hup)) != 0)
         {
             // Reported unasked, for ever: the connection is gone, though nothing is read at present.
-            End(FuseEndReason.Unmounted, 0, "unmounted");
+            EndByHangup();
         }
     }
 
@@ -35,17 +37,18 @@ public sealed partial class FuseSession
         do
         {
             _queue.Ready.Run();
+            if (_resume)
+            {
+                _resume = false;
+                DispatchParked();
+                SetReading(!_draining && MayRead());
+            }
+
             _queue.EndTurn();
         }
         while (!_queue.Ready.IsEmpty);
 
-        if (_resume)
-        {
-            _resume = false;
-            SetReading(!_draining);
-        }
-
-        if (_draining && _queue.IsIdle)
+        if (_draining && _queue.IsIdle && _parkedCount == 0)
         {
             End(FuseEndReason.Drained, 0, "drained");
         }
@@ -75,9 +78,9 @@ public sealed partial class FuseSession
     {
         for (int i = 0; i < _options.ReadsPerTurn; i++)
         {
-            if (!_queue.HasRoom(FuseBuffers.MaximumPayload) || !_buffers.TryRent(out int buffer))
+            if (!MayRead() || !_buffers.TryRent(out int buffer))
             {
-                // RoomMade follows: whoever holds a buffer holds a slot.
+                // RoomMade follows: whoever holds a buffer holds a slot, or waits for one.
                 SetReading(false);
                 return;
             }
@@ -101,7 +104,15 @@ public sealed partial class FuseSession
                 return;
             }
 
-            if (!Dispatch(buffer, length))
+            int payload = PayloadOf(_buffers.Request(buffer, length));
+            if (payload > FuseBuffers.SmallPayload)
+            {
+                _trimmer.NoteLarge();
+            }
+
+            buffer = _buffers.MoveSmall(buffer, length, payload);
+            _arrivedMs = _loop.NowMs;
+            if (!Park(buffer, length, payload) && !Dispatch(buffer, length))
             {
                 _buffers.Return(buffer);
             }
@@ -111,6 +122,20 @@ public sealed partial class FuseSession
                 return;
             }
         }
+    }
+
+    /// <summary>Bytes of payload that came with a request, or that its answer needs room for.</summary>
+    private static int PayloadOf(ReadOnlySpan<byte> message)
+    {
+        if (message.Length < InHeaderSize)
+        {
+            return 0;
+        }
+
+        FuseOpcode opcode = MemoryMarshal.Read<FuseInHeader>(message).Opcode;
+        return opcode == FuseOpcode.Read && TryBody(message[InHeaderSize..], out FuseReadIn read)
+            ? (int)Math.Min(read.Size, FuseBuffers.MaximumPayload)
+            : Math.Max(0, message.Length - FuseBuffers.WriteHeader);
     }
 
     private void SetReading(bool reading)
@@ -126,6 +151,24 @@ public sealed partial class FuseSession
         {
             End(FuseEndReason.Failed, -result, $"cannot poll the FUSE device: {Errno.Describe(result)}");
         }
+    }
+
+    // Only reading tells an unmounted connection from an aborted one. One that has gone hands nothing out any more; and if
+    // it did, nobody would wait for an answer.
+    private void EndByHangup()
+    {
+        int result = 0;
+        if (_buffers.TryRent(out int buffer))
+        {
+            do
+            {
+                result = Posix.Read(_fd, _buffers.PrepareRequest(buffer, FuseBuffers.MaximumPayload));
+            }
+            while (result > 0 || result is -Errno.ENOENT or -Errno.EINTR);
+            _buffers.Return(buffer);
+        }
+
+        EndByRead(result == -Errno.EAGAIN ? 0 : result);
     }
 
     private void EndByRead(int result)
@@ -159,6 +202,11 @@ public sealed partial class FuseSession
         if (_ended)
         {
             return;
+        }
+
+        while (_parkedCount > 0)
+        {
+            AnswerParked(0, error);
         }
 
         for (int tag = 0; tag < _states.Length; tag++)

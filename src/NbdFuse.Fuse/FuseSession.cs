@@ -26,6 +26,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     private readonly long _size;
     private readonly bool _readOnly;
     private readonly FuseRequestState[] _states;
+    private readonly FuseBufferTrimmer _trimmer;
     private readonly TaskCompletionSource<FuseSessionEnd> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private FuseNegotiation? _negotiation;
@@ -37,7 +38,9 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     /// <param name="loop">Loop of the data plane.</param>
     /// <param name="device">/dev/fuse, mounted, nonblocking.</param>
     /// <param name="queue">The queue before the device; used by this session only.</param>
-    /// <param name="buffers">At least as many as the queue has slots.</param>
+    /// <param name="buffers">
+    /// At least as many as the queue has slots; <see cref="SpareBuffers"/> more, and interrupts arrive when it is full.
+    /// </param>
     /// <param name="options">Behaviour.</param>
     /// <param name="logger">Hears of what is rare.</param>
     public FuseSession(
@@ -54,6 +57,8 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
         _size = queue.Info.Size;
         _readOnly = queue.Info.IsReadOnly || options.Mount.IsReadOnly;
         _states = new FuseRequestState[queue.Capacity];
+        _parked = new ParkedRequest[Math.Clamp(buffers.Count - queue.Capacity - 1, 0, MaximumParked)];
+        _trimmer = new FuseBufferTrimmer(loop, buffers, options.TrimAfterMs);
         InitialiseNodes();
     }
 
@@ -74,6 +79,12 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
 
     /// <summary>Answers that the kernel refused, other than those to requests that had gone. 0 unless something is wrong.</summary>
     public long FailedReplies => Interlocked.Read(ref _failedReplies);
+
+    /// <summary>
+    /// Whether writes have been acknowledged that no successful flush of this session covers. Writes in flight do not count
+    /// yet. May be asked on any thread.
+    /// </summary>
+    public bool HasUnflushedWrites => Volatile.Read(ref _writes) != Volatile.Read(ref _flushedWrites);
 
     /// <summary>Begins to serve.</summary>
     public void Start() => OnLoop(StartOnLoop);
@@ -111,10 +122,12 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
 
         _end = new FuseSessionEnd(reason, error, message);
         _ended = true;
+        DropParked();
         if (_started)
         {
             _loop.Remove(_fd);
             _loop.Cancel(this);
+            _trimmer.Stop();
         }
 
         LogEnded(_logger, message);

@@ -21,6 +21,9 @@ public sealed record FuseSessionOptions
     /// <summary>Milliseconds between two looks at interrupted requests that are still too young.</summary>
     public int InterruptTickMs { get; init; } = 1000;
 
+    /// <summary>Milliseconds without a large payload after which the memory that large payloads took is given back.</summary>
+    public int TrimAfterMs { get; init; } = 1000;
+
     /// <summary>Whether the loop may poll instead of sleep while few requests are in flight: latency for processor time.</summary>
     public bool Spin { get; init; } = true;
 

@@ -4,7 +4,9 @@ using NbdFuse.Native;
 namespace NbdFuse.Fuse;
 
 /// <summary>Where the file appears: over an existing regular file, or inside a directory.</summary>
-/// <param name="Path">Absolute path that is mounted over.</param>
+/// <param name="Path">
+/// Absolute path that is mounted over, without symbolic links: unmounting follows none, and the kernel's list of mounts shows none.
+/// </param>
 /// <param name="FileName">Name of the file inside the mounted directory; null when <paramref name="Path"/> is the file.</param>
 public sealed record MountTarget(string Path, string? FileName)
 {
@@ -22,8 +24,8 @@ public sealed record MountTarget(string Path, string? FileName)
 
     /// <summary>
     /// Decides what a mount point given by the user means: a regular file is mounted over; a directory gets the file
-    /// <c>nbd</c>; DIR/NAME, where only DIR exists, gets the file NAME. What a killed process left mounted there is
-    /// unmounted first.
+    /// <c>nbd</c>; DIR/NAME, where only DIR exists, gets the file NAME. What a killed process of this program left mounted
+    /// there is unmounted first; dead mounts of others are left alone.
     /// </summary>
     /// <param name="path">The path, absolute or relative.</param>
     /// <param name="logger">Hears of dead mounts that are replaced; null for nobody.</param>
@@ -42,13 +44,14 @@ public sealed record MountTarget(string Path, string? FileName)
         for (int attempt = 0; attempt < MaximumStaleMounts; attempt++)
         {
             // The parent first: while it is dead, the path below it can't be looked at.
-            if (parent is not null && IsStale(Posix.Stat(parent, out _)))
+            if (parent is not null && IsStale(Posix.StatUncached(parent, out _)))
             {
                 ReplaceStale(parent, logger);
                 continue;
             }
 
-            int result = Posix.Stat(full, out FileStatus status);
+            // Of a dead mount the kernel may still know the attributes, and would answer in its place.
+            int result = Posix.StatUncached(full, out FileStatus status);
             if (IsStale(result))
             {
                 ReplaceStale(full, logger);
@@ -73,11 +76,11 @@ public sealed record MountTarget(string Path, string? FileName)
                     throw new FuseException($"{path}: this is a file, not a directory; leave the slash at the end out", Errno.ENOTDIR);
                 }
 
-                return new MountTarget(full, null);
+                return new MountTarget(WithoutLinks(full), null);
             }
 
             return status.IsDirectory
-                ? new MountTarget(full, DefaultFileName)
+                ? new MountTarget(WithoutLinks(full), DefaultFileName)
                 : throw new FuseException(
                     $"{path}: neither a regular file nor a directory; create one with 'touch FILE' or 'mkdir DIR' and mount there");
         }
@@ -104,30 +107,61 @@ public sealed record MountTarget(string Path, string? FileName)
             throw new FuseException($"{path}: no such directory; create it with 'mkdir {path}'", Errno.ENOENT);
         }
 
-        return new MountTarget(parent, System.IO.Path.GetFileName(full));
+        return new MountTarget(WithoutLinks(parent), System.IO.Path.GetFileName(full));
     }
 
     // ENOTCONN: the server of the mount is gone. ECONNABORTED: its connection was aborted.
-    private static bool IsStale(int result) => result is -Errno.ENOTCONN or -Errno.ECONNABORTED;
+    internal static bool IsStale(int result) => result is -Errno.ENOTCONN or -Errno.ECONNABORTED;
+
+    // Opening by O_PATH asks nothing of the file system that lies there: it works for a dead mount too.
+    private static string WithoutLinks(string path)
+    {
+        int fd = Posix.Open(path, OpenFlags.Path | OpenFlags.CloseOnExec);
+        if (fd < 0)
+        {
+            return path;
+        }
+
+        using FileDescriptor descriptor = FileDescriptor.Own(fd);
+        return Posix.ReadLink($"/proc/self/fd/{fd}", out string? real) > 0 && real!.StartsWith('/') ? real : path;
+    }
 
     private static void ReplaceStale(string path, ILogger? logger)
     {
-        if (logger is not null)
+        string real = WithoutLinks(path);
+        List<MountEntry>? mounts = MountTable.Read();
+        MountEntry? dead = mounts is null ? null : MountTable.At(mounts, real);
+        if (dead is not { IsOurs: true })
         {
-            FuseLog.Stale(logger, path);
+            throw NotOurs(path, dead ?? (mounts is null ? null : MountTable.Covering(mounts, real)));
         }
 
-        int result = Posix.Umount2(path, Posix.UnmountDetach | Posix.UnmountNoFollow);
+        if (logger is not null)
+        {
+            FuseLog.Stale(logger, real);
+        }
+
+        int result = Posix.Umount2(real, Posix.UnmountDetach | Posix.UnmountNoFollow);
         if (result == -Errno.EPERM)
         {
-            Fusermount.Unmount(path, lazy: true);
+            Fusermount.Unmount(real, lazy: true);
             return;
         }
 
         if (result < 0)
         {
             throw new FuseException(
-                $"{path}: a dead mount lies here and cannot be removed: {Errno.Describe(result)}; try 'umount -l {path}'", -result);
+                $"{path}: a dead mount lies here and cannot be removed: {Errno.Describe(result)}; try 'umount -l {real}'", -result);
         }
+    }
+
+    private static FuseException NotOurs(string path, MountEntry? dead)
+    {
+        string place = dead?.MountPoint ?? path;
+        string what = dead is null ? "a dead mount" : $"a dead mount of type {dead.Type}";
+        return new FuseException(
+            $"{path}: {what} lies at {place}, and it is not one of nbdfuse; " +
+            $"unmount it with 'umount -l {place}', or without root 'fusermount3 -u -z {place}'",
+            Errno.ENOTCONN);
     }
 }

@@ -82,7 +82,9 @@ public sealed class NbdServer : IAsyncDisposable
         {
             if (endPoint is IPEndPoint ip)
             {
-                listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+                // The plain option: .NET's ReuseAddress also sets SO_REUSEPORT, and then a second server on the same port would
+                // silently get half of a client's connections.
+                listener.SetRawSocketOption(SocketConstants.SOL_SOCKET, SocketConstants.SO_REUSEADDR, BitConverter.GetBytes(1));
                 if (ip.Address.Equals(IPAddress.IPv6Any))
                 {
                     listener.DualMode = true;

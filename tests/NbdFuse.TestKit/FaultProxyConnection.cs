@@ -75,6 +75,19 @@ internal sealed class FaultProxyConnection(Socket client, Socket server, FaultPl
         }
     }
 
+    // Decided under the same lock as Release: a release between seeing the fault and shutting the gate would else be lost, and
+    // the gate would stay shut for good.
+    private void StallByPlan()
+    {
+        lock (_gateLock)
+        {
+            if (!_wasReleased)
+            {
+                Stall();
+            }
+        }
+    }
+
     private static TaskCompletionSource OpenGate()
     {
         var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -114,7 +127,7 @@ internal sealed class FaultProxyConnection(Socket client, Socket server, FaultPl
                             return;
                         }
 
-                        Stall();
+                        StallByPlan();
                     }
 
                     await Gate().WaitAsync(stop).ConfigureAwait(false);

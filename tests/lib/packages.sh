@@ -40,10 +40,12 @@ readonly EXAMPLE_PROGRAMS=(
     "setpriv util-linux"
 )
 
-# What a CI machine promises to the tests (NBDFUSE_REQUIRE): a missing one of these is a failure, not a skip. Everything
-# but vsock, whose loopback driver is not in every kernel, and ipv6, which containers often lack.
+# What a CI machine promises to the tests (NBDFUSE_REQUIRE): a missing one of these is a failure, not a skip. Not
+# promised is what a machine may lack for good reasons: vsock, whose loopback driver is not in every kernel; ipv6, which
+# containers often lack; userns, which Ubuntu's AppArmor and other hardening refuse to users; fusectl, which containers may
+# not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
-fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv,\
+libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv,\
 blkdiscard,fstrim,sfdisk"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.

@@ -5,7 +5,7 @@ namespace NbdFuse.Block.Layers;
 /// NbdFuse, so it throws. Tests and debug builds put it between all levels.
 /// </summary>
 /// <remarks>THREADING: the loop's thread only.</remarks>
-public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion
+public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion, IRequestWithdrawal
 {
     private readonly IBlockDevice _lower;
     private readonly HashSet<BlockRequest> _inFlight = [];
@@ -69,6 +69,9 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion
         request.Push(this);
         _lower.Submit(request);
     }
+
+    /// <inheritdoc/>
+    public bool TryWithdraw(BlockRequest request) => _lower is IRequestWithdrawal lower && lower.TryWithdraw(request);
 
     /// <inheritdoc/>
     public void EndTurn() => _lower.EndTurn();

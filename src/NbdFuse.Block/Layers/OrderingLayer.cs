@@ -10,7 +10,7 @@ namespace NbdFuse.Block.Layers;
 /// layer below reads, changes and writes back to one writer at a time.
 /// THREADING: the loop's thread only.
 /// </remarks>
-public sealed class OrderingLayer : IBlockDevice, IBlockCompletion
+public sealed class OrderingLayer : IBlockDevice, IBlockCompletion, IRequestWithdrawal
 {
     private readonly IBlockDevice _lower;
     private readonly long _blockMask;
@@ -65,6 +65,22 @@ public sealed class OrderingLayer : IBlockDevice, IBlockCompletion
         }
 
         Activate(request);
+    }
+
+    /// <inheritdoc/>
+    public bool TryWithdraw(BlockRequest request)
+    {
+        if (!_waiting.Remove(request))
+        {
+            return false;
+        }
+
+        Waiting--;
+        request.Complete(BlockErrno.EINTR);
+
+        // Younger ones may have waited for this one only.
+        ReleaseWaiting();
+        return true;
     }
 
     /// <inheritdoc/>

@@ -73,7 +73,8 @@ internal sealed class VerbCommands
         }
         catch (Exception e) when (e is not UsageException)
         {
-            await _error.WriteAsync(ErrorText.Describe(e, result.GetValue(_debug))).ConfigureAwait(false);
+            string lines = ErrorText.Describe(e, result.GetValue(_debug));
+            await _error.WriteAsync(ErrorText.ForStandardError(lines, ErrorText.FatalLevel)).ConfigureAwait(false);
             return MountCommand.Failed;
         }
     }

@@ -29,6 +29,15 @@ internal static partial class CommandLog
     [LoggerMessage(5008, LogLevel.Debug, "signal {Name}: unmounting")]
     public static partial void Signal(ILogger logger, string name);
 
+    [LoggerMessage(5010, LogLevel.Critical, "{Path}: the event loop failed, the mount is given up: {Failure}")]
+    public static partial void LoopFailed(ILogger logger, string path, string failure);
+
+    [LoggerMessage(5011, LogLevel.Warning, "{Path}: cannot take the dead mount away: {Reason}")]
+    public static partial void DetachFailed(ILogger logger, string path, string reason);
+
+    [LoggerMessage(5012, LogLevel.Warning, "{Path}: cannot close the export: {Reason}")]
+    public static partial void CloseFailed(ILogger logger, string path, string reason);
+
     [LoggerMessage(5009, LogLevel.Information, "listening at {Uri}")]
     public static partial void Listening(ILogger logger, string uri);
 }

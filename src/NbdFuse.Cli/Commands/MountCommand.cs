@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Client;
@@ -20,7 +21,7 @@ internal static class MountCommand
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="loggers">The log.</param>
     /// <param name="error">Standard error, for the last words of the process.</param>
-    /// <returns>0 when it was unmounted by somebody; 1 when a signal ended it or the server was lost.</returns>
+    /// <returns>0 when it was unmounted by somebody and nothing can be lost; 1 when a signal ended it.</returns>
     public static async Task<int> RunAsync(NbdfuseArguments arguments, ILoggerFactory loggers, TextWriter error)
     {
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
@@ -36,8 +37,9 @@ internal static class MountCommand
         RefuseTls(arguments);
 
         FuseMount? mount = null;
-        using var signals = new TerminationSignals(() => EndNow(mount));
-        NbdExport export = await OpenAsync(arguments, options, loggers, signals).ConfigureAwait(false);
+        NbdExport? export = null;
+        using var signals = new TerminationSignals(() => EndNow(mount, export));
+        export = await OpenAsync(arguments, options, loggers, signals).ConfigureAwait(false);
         MountedExport mounted;
         try
         {
@@ -55,7 +57,15 @@ internal static class MountCommand
         {
             mounted.Start();
             Announce(logger, export, target, arguments);
-            return await ServeAsync(mounted, target, arguments, signals, logger, error).ConfigureAwait(false);
+            try
+            {
+                return await ServeAsync(mounted, target, arguments, signals, logger, error).ConfigureAwait(false);
+            }
+            finally
+            {
+                // All that can be saved is saved: who sends a signal now wants the end, not another one like it.
+                signals.ExpectEnd();
+            }
         }
     }
 
@@ -104,7 +114,15 @@ internal static class MountCommand
             info.IsReadOnly ? "read-only" : "read-write");
     }
 
-    private static async Task<int> ServeAsync(
+    /// <summary>Serves a mount that has been started, to its end.</summary>
+    /// <param name="mounted">The mount; it remains the caller's.</param>
+    /// <param name="target">Where it is.</param>
+    /// <param name="arguments">What the user asked for.</param>
+    /// <param name="signals">What may end it.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="error">Standard error.</param>
+    /// <returns>The exit code.</returns>
+    internal static async Task<int> ServeAsync(
         MountedExport mounted,
         MountTarget target,
         NbdfuseArguments arguments,
@@ -112,8 +130,7 @@ internal static class MountCommand
         ILogger logger,
         TextWriter error)
     {
-        await Task.WhenAny(mounted.Ready, mounted.Ended, signals.First).ConfigureAwait(false);
-        if (mounted.Ready.IsCompletedSuccessfully)
+        if (await BecomesUsableAsync(mounted, signals).ConfigureAwait(false))
         {
             try
             {
@@ -128,13 +145,19 @@ internal static class MountCommand
             SystemdNotifier.Notify($"READY=1\nSTATUS=serving {target.FilePath}", logger);
         }
 
-        if (await Task.WhenAny(mounted.Ended, signals.First, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
+        if (await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
         {
             // The mount stays: a program that has the file open must get errors, not the bytes of what lies under the mount.
             NbdException reason = await mounted.Failure.ConfigureAwait(false);
             CommandLog.ServerLost(logger, target.FilePath, ErrorText.OneLine(reason.Message), target.Path);
             SystemdNotifier.Notify("STATUS=the server is lost", logger);
-            await Task.WhenAny(mounted.Ended, signals.First).ConfigureAwait(false);
+            await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed).ConfigureAwait(false);
+        }
+
+        if (mounted.LoopFailed.IsCompleted && !mounted.Ended.IsCompleted)
+        {
+            SystemdNotifier.Notify("STOPPING=1", logger);
+            return await EndByFaultAsync(mounted, target, logger).ConfigureAwait(false);
         }
 
         int? signal = mounted.Ended.IsCompleted ? null : await signals.First.ConfigureAwait(false);
@@ -144,13 +167,41 @@ internal static class MountCommand
             : await EndByUnmountAsync(mounted, target, logger).ConfigureAwait(false);
     }
 
+    private static async Task<bool> BecomesUsableAsync(MountedExport mounted, TerminationSignals signals)
+    {
+        try
+        {
+            return await mounted.WaitUntilUsableAsync(signals.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    // A fault of this program. Nothing can be flushed any more; what can be done is that nobody waits for ever.
+    private static async Task<int> EndByFaultAsync(MountedExport mounted, MountTarget target, ILogger logger)
+    {
+        Exception fault = await mounted.LoopFailed.ConfigureAwait(false);
+        CommandLog.LoopFailed(logger, target.FilePath, ErrorText.OneLine(fault.ToString()));
+        await mounted.CutOffAsync(logger).ConfigureAwait(false);
+        throw new NbdException(
+            $"{target.FilePath}: internal error: {fault.GetType().Name}: {fault.Message}; it is unmounted, and what was written since the last fsync or close may be lost; mount again, and report this");
+    }
+
     private static async Task<int> EndByUnmountAsync(MountedExport mounted, MountTarget target, ILogger logger)
     {
         FuseSessionEnd end = await mounted.Ended.ConfigureAwait(false);
         CommandLog.Ended(logger, target.FilePath, end.Message);
         if (end.Reason is not FuseEndReason.Unmounted)
         {
-            throw new FuseException($"{target.FilePath}: {end.Message}", end.Errno);
+            int flush = await TryFlushAsync(mounted).ConfigureAwait(false);
+            await mounted.DetachAsync(logger).ConfigureAwait(false);
+            string saved = flush == 0
+                ? "what was written before is flushed"
+                : $"the last flush failed ({Errno.Describe(flush)}), what was written since the last fsync or close may be lost";
+            throw new FuseException(
+                $"{target.FilePath}: {end.Message}: its users got errors; {saved}; close what still uses it, and mount again", end.Errno);
         }
 
         await FlushAsync(mounted, target).ConfigureAwait(false);
@@ -162,10 +213,20 @@ internal static class MountCommand
     {
         string name = TerminationSignals.NameOf(signal);
         CommandLog.Signal(logger, name);
-        await mounted.UnmountAsync(logger).ConfigureAwait(false);
+        FuseException? unmountFailure = null;
         try
         {
-            await mounted.Ended.WaitAsync(DrainTimeout).ConfigureAwait(false);
+            await mounted.UnmountAsync(logger).ConfigureAwait(false);
+        }
+        catch (FuseException e)
+        {
+            // Later: what was written must reach the disk whether or not the mount goes away.
+            unmountFailure = e;
+        }
+
+        try
+        {
+            await Task.WhenAny(mounted.Ended, mounted.LoopFailed).WaitAsync(DrainTimeout).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -173,12 +234,34 @@ internal static class MountCommand
                 $"{target.FilePath}: terminated by signal {signal} ({name}), but the server did not answer within {DrainTimeout.TotalSeconds} s: what was written last may be lost");
         }
 
+        if (!mounted.Ended.IsCompleted)
+        {
+            return await EndByFaultAsync(mounted, target, logger).ConfigureAwait(false);
+        }
+
         await FlushAsync(mounted, target).ConfigureAwait(false);
-        await error.WriteAsync($"{ErrorText.Program}: {target.FilePath}: terminated by signal {signal} ({name})\n").ConfigureAwait(false);
+        if (unmountFailure is not null)
+        {
+            ExceptionDispatchInfo.Throw(unmountFailure);
+        }
+
+        string line = $"{ErrorText.Program}: {target.FilePath}: terminated by signal {signal} ({name})\n";
+        await error.WriteAsync(ErrorText.ForStandardError(line, ErrorText.NoticeLevel)).ConfigureAwait(false);
         return Failed;
     }
 
     private static async Task FlushAsync(MountedExport mounted, MountTarget target)
+    {
+        int result = await TryFlushAsync(mounted).ConfigureAwait(false);
+        if (result != 0)
+        {
+            throw new NbdException(
+                $"{target.FilePath}: the last flush failed: {Errno.Describe(result)}; what was written since the last fsync or close may be lost");
+        }
+    }
+
+    // Linux errno. Success also when there was nothing to flush: then a lost server has lost nothing.
+    private static async Task<int> TryFlushAsync(MountedExport mounted)
     {
         int result;
         try
@@ -190,23 +273,26 @@ internal static class MountCommand
             result = Errno.ETIMEDOUT;
         }
 
-        if (result != 0)
-        {
-            throw new NbdException(
-                $"{target.FilePath}: the last flush failed: {Errno.Describe(result)}; what was written since the last fsync or close may be lost");
-        }
+        return mounted.HasUnflushedWrites ? result : 0;
     }
 
     // The user has asked twice. Closing the device comes first: it fails all that is still asked of the file, also by a
     // thread of ours that unmounts, which could not be killed while it waits.
-    private static void EndNow(FuseMount? mount)
+    private static void EndNow(FuseMount? mount, NbdExport? export)
     {
-        if (mount is not null)
+        try
         {
-            mount.Device.Dispose();
-            Posix.Umount2(mount.Path, Posix.UnmountNoFollow | Posix.UnmountDetach);
-        }
+            if (mount is not null)
+            {
+                mount.Device.Dispose();
+                Posix.Umount2(mount.Path, Posix.UnmountNoFollow | Posix.UnmountDetach);
+            }
 
-        Posix.Kill(Environment.ProcessId, 9);
+            export?.Abandon();
+        }
+        finally
+        {
+            Posix.Kill(Environment.ProcessId, 9);
+        }
     }
 }

@@ -23,6 +23,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
     private readonly FuseSession _session;
+    private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isDisposed;
 
     /// <summary>Joins an open export and a mount; nothing is served before <see cref="Start"/>.</summary>
@@ -39,9 +40,10 @@ internal sealed class MountedExport : IAsyncDisposable
         _export = export;
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
+        _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         _queue = new RequestQueue(
             DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
-        _buffers = new FuseBuffers(QueueCapacity);
+        _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         _session = new FuseSession(
             _loop,
             mount.Device,
@@ -56,9 +58,6 @@ internal sealed class MountedExport : IAsyncDisposable
             },
             loggers.CreateLogger("fuse"));
     }
-
-    /// <summary>Ends when the file is usable.</summary>
-    public Task Ready => _session.Ready;
 
     /// <summary>Ends when the session has ended.</summary>
     public Task<FuseSessionEnd> Ended => _session.Completion;
@@ -85,6 +84,15 @@ internal sealed class MountedExport : IAsyncDisposable
         await _session.Completion.ConfigureAwait(false);
     }
 
+    /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
+    public Task<Exception> LoopFailed => _loopFailed.Task;
+
+    /// <summary>Whether the server has acknowledged writes that no FLUSH after them covers.</summary>
+    public bool HasUnflushedWrites => _session.HasUnflushedWrites;
+
+    /// <summary>The loop, for tests that make it fail.</summary>
+    internal EventLoop Loop => _loop;
+
     /// <summary>Begins to serve.</summary>
     public void Start()
     {
@@ -93,28 +101,93 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Start();
     }
 
+    /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <returns>False when the session or the loop has ended before.</returns>
+    /// <exception cref="FuseException">The mounted file cannot be looked at.</exception>
+    /// <exception cref="OperationCanceledException">The waiting was ended.</exception>
+    public async Task<bool> WaitUntilUsableAsync(CancellationToken cancellation)
+    {
+        await Task.WhenAny(_session.Ready, Ended, LoopFailed).WaitAsync(cancellation).ConfigureAwait(false);
+        if (!_session.Ready.IsCompleted)
+        {
+            return false;
+        }
+
+        // By another process, as the write-back below, and for the same reason.
+        Task<bool> look = Task.Run(() => LookAtAsync(_mount.Target.FilePath, cancellation), CancellationToken.None);
+        await Task.WhenAny(look, Ended, LoopFailed).WaitAsync(cancellation).ConfigureAwait(false);
+        if (!look.IsCompletedSuccessfully)
+        {
+            return false;
+        }
+
+        if (!await look.ConfigureAwait(false))
+        {
+            await _mount.WaitUntilUsableAsync(_session, cancellation).ConfigureAwait(false);
+        }
+
+        return true;
+    }
+
     /// <summary>
     /// Takes the mount out of the tree. A file that is in use stays open for its users until this process ends, as
     /// with libnbd's nbdfuse; what was asked before is answered.
     /// </summary>
     /// <param name="logger">Hears when the file was in use.</param>
+    /// <exception cref="FuseException">It is still mounted. The session drains all the same.</exception>
     public async Task UnmountAsync(ILogger logger)
     {
-        // Not on the loop: unmounting writes pages back, which the loop serves.
-        await Task.Run(() =>
+        try
         {
-            try
-            {
-                _mount.Unmount(lazy: false);
-            }
-            catch (FuseException e) when (e.Errno == Errno.EBUSY)
-            {
-                CommandLog.InUse(logger, _mount.Path);
-                WriteBack(_mount.Target.FilePath, logger);
-                _mount.Unmount(lazy: true);
-            }
-        }).ConfigureAwait(false);
-        _session.BeginDrain();
+            // Not on the loop: unmounting writes pages back, which the loop serves. When that dies, nobody ends the wait.
+            Task unmount = Task.Run(() => Unmount(logger));
+            await (await Task.WhenAny(unmount, LoopFailed).ConfigureAwait(false)).ConfigureAwait(false);
+        }
+        finally
+        {
+            _session.BeginDrain();
+        }
+    }
+
+    /// <summary>Takes a mount out of the tree whose session has ended: it only answers errors.</summary>
+    /// <param name="logger">Hears when that is refused.</param>
+    public async Task DetachAsync(ILogger logger)
+    {
+        try
+        {
+            await Task.Run(() => _mount.Unmount(lazy: true)).ConfigureAwait(false);
+        }
+        catch (FuseException e) when (IsGone(e))
+        {
+            // By whoever ended the session.
+            return;
+        }
+        catch (FuseException e)
+        {
+            CommandLog.DetachFailed(logger, _mount.Path, e.Message);
+        }
+    }
+
+    /// <summary>After the death of the loop: gives everybody who waits for the file an error, and takes it out of the tree.</summary>
+    /// <param name="logger">Hears of what goes wrong.</param>
+    public async Task CutOffAsync(ILogger logger)
+    {
+        try
+        {
+            // First, although it is quick only as a rule: a thread for large payloads may be about to write an answer into the
+            // device, whose number might be another file's by then.
+            await _export.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // The loop's state was left half done: closing may stumble over it. What follows matters more.
+            CommandLog.CloseFailed(logger, _mount.Path, ErrorText.OneLine(e.ToString()));
+        }
+
+        // The last descriptor: the kernel aborts the connection.
+        _mount.Device.Dispose();
+        await DetachAsync(logger).ConfigureAwait(false);
     }
 
     /// <summary>Sends the last FLUSH, unless nothing can have been written.</summary>
@@ -135,6 +208,48 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
+    }
+
+    // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.
+    private static bool IsGone(FuseException e) => e.Errno is Errno.EINVAL or Errno.ENOENT;
+
+    private void Unmount(ILogger logger)
+    {
+        try
+        {
+            _mount.Unmount(lazy: false);
+        }
+        catch (FuseException e) when (IsGone(e))
+        {
+            return;
+        }
+        catch (FuseException e) when (e.Errno == Errno.EBUSY)
+        {
+            CommandLog.InUse(logger, _mount.Path);
+            WriteBack(_mount.Target.FilePath, logger);
+            try
+            {
+                _mount.Unmount(lazy: true);
+            }
+            catch (FuseException late) when (IsGone(late))
+            {
+                return;
+            }
+        }
+    }
+
+    // test(1) calls stat(2) and prints nothing. False: it is not there, or failed.
+    private static async Task<bool> LookAtAsync(string path, CancellationToken cancellation)
+    {
+        try
+        {
+            using ChildProcess test = ChildProcess.Spawn(new SpawnOptions { Argv = ["test", "-e", path], NewSession = true });
+            return await test.WaitAsync(cancellation).ConfigureAwait(false) == 0;
+        }
+        catch (PosixException)
+        {
+            return false;
+        }
     }
 
     // Dirty pages of programs that have the file mapped: the kernel writes them by itself only in time. By another process: a

@@ -75,16 +75,16 @@ internal static class ServeCommand
 
     private static async Task StartAsync(NbdServer server, ServeOptions options)
     {
-        EndPoint endPoint = options.UnixPath is { } path
-            ? new UnixDomainSocketEndPoint(path.StartsWith('@') ? '\0' + path[1..] : path)
-            : new IPEndPoint(options.Bind, options.Port ?? NbdLimits.DefaultPort);
+        string place = options.UnixPath ?? new IPEndPoint(options.Bind, options.Port ?? NbdLimits.DefaultPort).ToString();
         try
         {
+            EndPoint endPoint = options.UnixPath is { } path
+                ? new UnixDomainSocketEndPoint(path.StartsWith('@') ? '\0' + path[1..] : path)
+                : new IPEndPoint(options.Bind, options.Port ?? NbdLimits.DefaultPort);
             await server.StartAsync(endPoint).ConfigureAwait(false);
         }
         catch (SocketException e)
         {
-            string place = options.UnixPath ?? endPoint.ToString()!;
             string remedy = e.SocketErrorCode switch
             {
                 SocketError.AddressAlreadyInUse => "; end what listens there, or choose another (--port 0 takes a free one)",
@@ -92,6 +92,12 @@ internal static class ServeCommand
                 _ => string.Empty,
             };
             throw new IOException($"cannot listen at {place}: {e.Message}{remedy}", e);
+        }
+        catch (ArgumentException e) when (options.UnixPath is not null)
+        {
+            // sun_path of unix(7), of which the last byte ends the text.
+            throw new IOException(
+                $"cannot listen at {place}: a socket's path has 1 to 107 bytes; choose a shorter one, or a relative one", e);
         }
     }
 }

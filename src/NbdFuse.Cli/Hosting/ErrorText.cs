@@ -8,6 +8,12 @@ internal static class ErrorText
     /// <summary>Name of the program in front of messages.</summary>
     public const string Program = "nbdfuse";
 
+    /// <summary>LOG_ERR of syslog(3): what ends the program with an error.</summary>
+    public const int FatalLevel = 3;
+
+    /// <summary>LOG_NOTICE of syslog(3): an end that was asked for by a signal.</summary>
+    public const int NoticeLevel = 5;
+
     /// <summary>Describes an error.</summary>
     /// <param name="error">The error.</param>
     /// <param name="debug">Whether to add the whole exception with its stack.</param>
@@ -24,6 +30,18 @@ internal static class ErrorText
 
         return text.ToString();
     }
+
+    /// <summary>Lines for standard error: under systemd with the level by which the journal sorts them (sd-daemon(3)).</summary>
+    /// <param name="lines">Lines, each with a line feed.</param>
+    /// <param name="level">Level of syslog: <see cref="FatalLevel"/> or <see cref="NoticeLevel"/>.</param>
+    public static string ForStandardError(string lines, int level) =>
+        CommandLogging.IsJournal(Environment.GetEnvironmentVariable("JOURNAL_STREAM")) ? WithLevel(lines, level) : lines;
+
+    /// <summary>Puts a level in front of every line: the journal takes each for a message of its own.</summary>
+    /// <param name="lines">Lines, each with a line feed.</param>
+    /// <param name="level">Level of syslog, 0 to 7.</param>
+    internal static string WithLevel(string lines, int level) =>
+        string.Concat(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => $"<{level}>{line}\n"));
 
     /// <summary>A message without line breaks and other control characters.</summary>
     /// <param name="message">The message.</param>

@@ -9,6 +9,9 @@ namespace NbdFuse.Cli;
 internal sealed class TerminationSignals : IDisposable
 {
     private readonly TaskCompletionSource<int> _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // Never disposed: a handler may be running on the pool when this object is, and would throw there, which ends the process.
+    // A source without timer and wait handle holds nothing that needs it.
     private readonly CancellationTokenSource _cancellation = new();
     private readonly List<PosixSignalRegistration> _registrations = [];
     private readonly Action _endNow;
@@ -46,8 +49,23 @@ internal sealed class TerminationSignals : IDisposable
         {
             registration.Dispose();
         }
+    }
 
-        _cancellation.Dispose();
+    /// <summary>The end has come without a signal, or its work is done: any signal from here on ends the process at once.</summary>
+    public void ExpectEnd() => Interlocked.Increment(ref _count);
+
+    /// <summary>Takes a signal. Any thread.</summary>
+    /// <param name="number">Its number.</param>
+    internal void OnSignal(int number)
+    {
+        if (Interlocked.Increment(ref _count) > 1)
+        {
+            _endNow();
+            return;
+        }
+
+        _first.TrySetResult(number);
+        _cancellation.Cancel();
     }
 
     private void Register(PosixSignal signal, int number) => _registrations.Add(PosixSignalRegistration.Create(
@@ -55,13 +73,6 @@ internal sealed class TerminationSignals : IDisposable
         context =>
         {
             context.Cancel = true;
-            if (Interlocked.Increment(ref _count) > 1)
-            {
-                _endNow();
-                return;
-            }
-
-            _first.TrySetResult(number);
-            _cancellation.Cancel();
+            OnSignal(number);
         }));
 }

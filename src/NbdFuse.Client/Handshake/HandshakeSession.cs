@@ -81,9 +81,11 @@ internal sealed class HandshakeSession
             _channel.Restart(_options.Timeout, _options.MaxListBytes);
             List<NbdListedExport> exports = ReadList();
             bool supported = true;
+
+            // One deadline and one limit for all of them: each its own would let a server of many exports talk for weeks.
+            _channel.Restart(_options.Timeout, _options.MaxListBytes);
             for (int i = 0; withInfo && supported && i < exports.Count; i++)
             {
-                _channel.Restart(_options.Timeout, _options.MaxBytes);
                 exports[i] = Describe(exports[i], out supported);
             }
 

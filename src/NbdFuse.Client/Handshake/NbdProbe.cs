@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using NbdFuse.Native;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;
@@ -92,8 +93,15 @@ public static class NbdProbe
         CancellationToken cancellationToken)
     {
         var described = new List<NbdListedExport>(exports.Count);
+        long end = MonotonicClock.Milliseconds + (long)(2 * options.Handshake.Timeout.TotalMilliseconds);
         foreach (NbdListedExport export in exports)
         {
+            if (MonotonicClock.Milliseconds > end)
+            {
+                described.Add(export with { InfoError = "not asked: the server took too long for the exports before; ask for it by name" });
+                continue;
+            }
+
             if (export.InfoError is not null || (export.Info is not null && !IsDoubtful(export)))
             {
                 described.Add(export);

@@ -11,6 +11,12 @@ internal interface IConnectionOwner
     /// <param name="error">Linux errno, positive; 0 on success.</param>
     void OnRequestEnded(BlockRequest request, int error);
 
+    /// <summary>The server explained an error in words.</summary>
+    /// <param name="request">The request that failed.</param>
+    /// <param name="error">Linux errno.</param>
+    /// <param name="text">The server's bytes, as sent.</param>
+    void OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text);
+
     /// <summary>The connection is dead; its requests have been ended already.</summary>
     /// <param name="connection">The connection.</param>
     /// <param name="reason">The first reason.</param>

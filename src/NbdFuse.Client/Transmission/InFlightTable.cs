@@ -78,6 +78,12 @@ internal sealed class InFlightTable
         ref InFlightSlot slot = ref _slots[index];
         BlockRequest request = slot.Request!;
         slot.Request = null;
+        if (slot.Fragments is { IsLarge: true })
+        {
+            // A server that scattered one reply must not cost memory for good.
+            slot.Fragments = null;
+        }
+
         _free[_freeCount++] = index;
         return request;
     }

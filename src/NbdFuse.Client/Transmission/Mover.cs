@@ -176,5 +176,9 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         _export.OnConnectionFailed(connection, reason);
 
     /// <inheritdoc/>
+    void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text) =>
+        _export.OnErrorText(request, error, text);
+
+    /// <inheritdoc/>
     void IConnectionOwner.OnServerShutdown(NbdConnection connection) => _export.OnServerShutdown(connection);
 }

@@ -246,6 +246,11 @@ internal sealed partial class NbdConnection
             slot.Error = ErrnoOf(chunk.Error);
         }
 
+        if (!chunk.Message.IsEmpty)
+        {
+            _owner.OnErrorText(request, slot.Error, chunk.Message);
+        }
+
         _start += total;
         if (header.IsDone)
         {

@@ -67,6 +67,12 @@ internal sealed partial class NbdConnection
                 return false;
             }
 
+            // Bytes may have come between the two calls: only a second refusal means the pipe.
+            moved = Posix.Splice(_fd, _pipeWriter, _spliceRemaining, SpliceFlags.Move | SpliceFlags.NonBlocking);
+        }
+
+        if (moved == -Errno.EAGAIN)
+        {
             _missLength = Math.Min(_missLength, _table[_spliceIndex].Request!.Length);
             _misses = Math.Min(_misses + 1, 10);
             _skips = (1 << _misses) - 2;

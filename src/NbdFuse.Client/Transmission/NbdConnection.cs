@@ -152,6 +152,25 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     }
 
     /// <summary>
+    /// The server is going away (NBD spec, "Terminating the transmission phase"): sends nothing more, waits for what is in
+    /// flight, then disconnects.
+    /// </summary>
+    public void BeginShutdown()
+    {
+        if (_failure is not null || _shutdownSeen)
+        {
+            return;
+        }
+
+        _shutdownSeen = true;
+        WithdrawUnsent();
+        if (_table.Count == 0)
+        {
+            Disconnect();
+        }
+    }
+
+    /// <summary>
     /// Ends the connection although requests are in flight: they end with an error. NBD_CMD_DISC goes first when the stream
     /// stands between two requests (NBD spec, "Terminating the transmission phase": the client may send it at any time).
     /// </summary>
@@ -209,7 +228,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         CountOut(request);
         if (error == BlockErrno.ESHUTDOWN && !_shutdownSeen)
         {
-            // NBD spec, "Terminating the transmission phase": send nothing more, wait for what is in flight, then DISC.
+            // As BeginShutdown, but for this very request, which ends below.
             _shutdownSeen = true;
             _owner.OnServerShutdown(this);
             WithdrawUnsent();

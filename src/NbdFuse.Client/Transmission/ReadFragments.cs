@@ -13,6 +13,9 @@ internal sealed class ReadFragments
     /// <summary>True while there is a piece.</summary>
     public bool IsUsed => _pieces.Count > 0;
 
+    /// <summary>More memory than a server that is merely out of order needs.</summary>
+    public bool IsLarge => _pieces.Capacity > 64;
+
     /// <summary>Forgets all pieces.</summary>
     public void Clear() => _pieces.Clear();
 

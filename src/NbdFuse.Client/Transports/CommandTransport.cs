@@ -21,6 +21,9 @@ internal sealed class CommandTransport : NbdTransport
         BlockingWork.RunAsync(Start, cancellationToken);
 
     /// <inheritdoc/>
+    public override void Abandon() => _server?.Abandon();
+
+    /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
         ServerProcess? server;
@@ -75,7 +78,8 @@ internal sealed class CommandTransport : NbdTransport
                 // Ours only: a program does not expect a non-blocking standard input.
                 PosixException.Check(Posix.SetNonBlocking(ours, enable: true), "make the socket non-blocking");
                 _server = ServerProcess.Start(
-                    new SpawnOptions { Argv = [.. _target.Arguments], Descriptors = [(theirs, 0), (theirs, 1)] },
+                    // A session of its own: a terminal's ^C or end is meant for us, and the server must live until the last FLUSH.
+                    new SpawnOptions { Argv = [.. _target.Arguments], Descriptors = [(theirs, 0), (theirs, 1)], NewSession = true },
                     Target,
                     Options.CommandExitTimeout,
                     endsByItself: true,

@@ -50,14 +50,17 @@ internal sealed class DescriptorTransport : NbdTransport
             return -Errno.EINVAL;
         }
 
-        result = Posix.GetPeerName(_fd, out _);
+        result = Posix.GetPeerName(_fd, out byte[] peer);
         if (result < 0)
         {
             return result;
         }
 
-        // Refused by sockets other than TCP, where there is nothing to set.
-        _ = Posix.SetSockOpt(_fd, SocketConstants.IPPROTO_TCP, SocketConstants.TCP_NODELAY, 1);
+        if (SocketAddresses.GetFamily(peer) is SocketConstants.AF_INET or SocketConstants.AF_INET6)
+        {
+            TcpOptions.Apply(_fd, Options, Logger);
+        }
+
         result = Posix.SetCloseOnExec(_fd, enable: true);
         return result < 0 ? result : Posix.SetNonBlocking(_fd, enable: true);
     }

@@ -49,11 +49,32 @@ public abstract class NbdTransport : IAsyncDisposable
     /// <exception cref="NbdConnectException">There is none to be had before the deadline.</exception>
     public abstract Task<FileDescriptor> ConnectAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Makes one more connection to the very server of the last one. Another address of the same name may be another server,
+    /// whose FLUSH would not cover what this one acknowledged.
+    /// </summary>
+    /// <exception cref="NbdConnectException">There is none to be had before the deadline.</exception>
+    public virtual Task<FileDescriptor> ConnectAgainAsync(CancellationToken cancellationToken = default) =>
+        ConnectAsync(cancellationToken);
+
     /// <summary>Makes one connection and negotiates on it.</summary>
     /// <param name="options">What to negotiate; the goal must be <see cref="NbdHandshakeGoal.Go"/>.</param>
     /// <param name="cancellationToken">Breaks the attempt off.</param>
     /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
-    public async Task<NegotiatedSocket> OpenAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default)
+    public Task<NegotiatedSocket> OpenAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default) =>
+        OpenAsync(options, ConnectAsync, cancellationToken);
+
+    /// <summary>Makes one more connection to the very server of the last one, and negotiates on it.</summary>
+    /// <param name="options">What to negotiate; the goal must be <see cref="NbdHandshakeGoal.Go"/>.</param>
+    /// <param name="cancellationToken">Breaks the attempt off.</param>
+    /// <exception cref="NbdException">No connection, no NBD server, or a refusal: see <see cref="NbdHandshake"/>.</exception>
+    public Task<NegotiatedSocket> OpenAgainAsync(NbdHandshakeOptions options, CancellationToken cancellationToken = default) =>
+        OpenAsync(options, ConnectAgainAsync, cancellationToken);
+
+    private async Task<NegotiatedSocket> OpenAsync(
+        NbdHandshakeOptions options,
+        Func<CancellationToken, Task<FileDescriptor>> connect,
+        CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         if (options.Goal != NbdHandshakeGoal.Go)
@@ -65,6 +86,7 @@ public abstract class NbdTransport : IAsyncDisposable
         try
         {
             return await ConverseAsync(
+                connect,
                 async connected =>
                 {
                     socket = connected;
@@ -81,6 +103,14 @@ public abstract class NbdTransport : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Ends what was started for the connections without waiting for its end: the process is about to be killed, and nobody
+    /// else would. May be called at any time, from any thread.
+    /// </summary>
+    public virtual void Abandon()
+    {
+    }
+
     /// <inheritdoc/>
     public virtual ValueTask DisposeAsync()
     {
@@ -92,9 +122,15 @@ public abstract class NbdTransport : IAsyncDisposable
     /// Connects and runs a conversation, which disposes the socket or keeps it; its failures are explained by what the
     /// transport knows.
     /// </summary>
-    internal async Task<T> ConverseAsync<T>(Func<FileDescriptor, Task<T>> conversation, CancellationToken cancellationToken)
+    internal Task<T> ConverseAsync<T>(Func<FileDescriptor, Task<T>> conversation, CancellationToken cancellationToken) =>
+        ConverseAsync(ConnectAsync, conversation, cancellationToken);
+
+    private async Task<T> ConverseAsync<T>(
+        Func<CancellationToken, Task<FileDescriptor>> connect,
+        Func<FileDescriptor, Task<T>> conversation,
+        CancellationToken cancellationToken)
     {
-        FileDescriptor socket = await ConnectAsync(cancellationToken).ConfigureAwait(false);
+        FileDescriptor socket = await connect(cancellationToken).ConfigureAwait(false);
         try
         {
             return await conversation(socket).ConfigureAwait(false);

@@ -19,14 +19,16 @@ public sealed record NbdTransportOptions
 
     /// <summary>
     /// TCP: how long sent data or probes may stay unacknowledged before the connection is dead (TCP_USER_TIMEOUT). Zero leaves
-    /// it to the system, which takes a quarter of an hour.
+    /// it to the system, which takes a quarter of an hour. It also ends a connection whose peer is alive but takes no data for
+    /// so long (tcp(7)), so it is longer than any stall of a slow disk.
     /// </summary>
-    public TimeSpan UserTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan UserTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>
-    /// How long a command may take to end once its connection is closed, and again after SIGTERM, before SIGKILL.
+    /// How long a command may take to end once its connection is closed, and again after SIGTERM, before SIGKILL. Long, since
+    /// some servers write back what they hold only now.
     /// </summary>
-    public TimeSpan CommandExitTimeout { get; init; } = TimeSpan.FromSeconds(2);
+    public TimeSpan CommandExitTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// Resolves host names, in the order in which the addresses are to be tried. Null: the system's resolver.

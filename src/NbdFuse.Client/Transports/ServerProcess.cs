@@ -25,10 +25,7 @@ internal sealed class ServerProcess : IAsyncDisposable
         _logger = logger;
     }
 
-    /// <summary>
-    /// Starts the server. A command on a socket keeps our terminal and process group, as with other clients: it may be an ssh
-    /// that asks for a password.
-    /// </summary>
+    /// <summary>Starts the server.</summary>
     /// <param name="spawn">What to start.</param>
     /// <param name="target">The target, for messages.</param>
     /// <param name="exitTimeout">Time to end, twice, before SIGKILL.</param>
@@ -74,6 +71,13 @@ internal sealed class ServerProcess : IAsyncDisposable
                 NbdConnectFailure.CommandExited,
                 $"{_target} ended before there was an NBD connection ({Describe(code)}); see its own messages",
                 cause);
+    }
+
+    /// <summary>Asks the server to end, and leaves it to the system to collect it.</summary>
+    public void Abandon()
+    {
+        // ESRCH when it has ended already.
+        _ = _child.Kill(SignalTerm);
     }
 
     /// <summary>Ends the server, politely first, and reaps it.</summary>

@@ -35,6 +35,14 @@ internal sealed class SocketActivationTransport : NbdTransport
     }
 
     /// <inheritdoc/>
+    public override void Abandon()
+    {
+        // Without the lock, which a start that hangs would hold.
+        _server?.Abandon();
+        RemoveDirectory();
+    }
+
+    /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
         ServerProcess? server;

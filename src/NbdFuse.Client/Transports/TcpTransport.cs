@@ -14,6 +14,9 @@ internal sealed class TcpTransport : NbdTransport
     // configuration and libraries may lie on the very device whose connection is lost.
     private IPAddress[]? _known;
 
+    // Where the last connection went.
+    private volatile IPAddress? _chosen;
+
     /// <summary>Prepares the transport.</summary>
     public TcpTransport(TcpTarget target, NbdTransportOptions options, ILogger logger)
         : base(target, options, logger) => _target = target;
@@ -47,6 +50,12 @@ internal sealed class TcpTransport : NbdTransport
         _known = IPAddress.TryParse(_target.Host, out _) ? null : resolved;
         return await ConnectAsync(resolved, Remaining(start), cancellationToken).ConfigureAwait(false);
     }
+
+    /// <inheritdoc/>
+    public override Task<FileDescriptor> ConnectAgainAsync(CancellationToken cancellationToken = default) =>
+        _chosen is { } address
+            ? ConnectAsync([address], Options.ConnectTimeout, cancellationToken)
+            : ConnectAsync(cancellationToken);
 
     private TimeSpan Remaining(long start)
     {
@@ -115,7 +124,8 @@ internal sealed class TcpTransport : NbdTransport
             errors[i] = SocketConnector.Connect(SocketAddresses.ForIP(endPoint), wait, slice, out FileDescriptor? socket);
             if (socket is not null)
             {
-                SetOptions(socket.Value);
+                TcpOptions.Apply(socket.Value, Options, Logger);
+                _chosen = addresses[i];
                 return socket;
             }
 
@@ -124,33 +134,6 @@ internal sealed class TcpTransport : NbdTransport
 
         throw Failure(addresses, errors);
     }
-
-    private void SetOptions(int fd)
-    {
-        SetOption(fd, SocketConstants.IPPROTO_TCP, SocketConstants.TCP_NODELAY, "TCP_NODELAY", 1);
-        SetOption(fd, SocketConstants.SOL_SOCKET, SocketConstants.SO_KEEPALIVE, "SO_KEEPALIVE", 1);
-        SetOption(fd, SocketConstants.IPPROTO_TCP, SocketConstants.TCP_KEEPIDLE, "TCP_KEEPIDLE", Seconds(Options.KeepAliveIdle));
-        SetOption(fd, SocketConstants.IPPROTO_TCP, SocketConstants.TCP_KEEPINTVL, "TCP_KEEPINTVL", Seconds(Options.KeepAliveInterval));
-        SetOption(fd, SocketConstants.IPPROTO_TCP, SocketConstants.TCP_KEEPCNT, "TCP_KEEPCNT", Options.KeepAliveCount);
-        SetOption(
-            fd,
-            SocketConstants.IPPROTO_TCP,
-            SocketConstants.TCP_USER_TIMEOUT,
-            "TCP_USER_TIMEOUT",
-            (int)Math.Clamp(Options.UserTimeout.TotalMilliseconds, 0, int.MaxValue));
-    }
-
-    private void SetOption(int fd, int level, int name, string label, int value)
-    {
-        int result = Posix.SetSockOpt(fd, level, name, value);
-        if (result < 0)
-        {
-            // A connection without it is slower to notice trouble, and still a connection.
-            Log.SocketOptionFailed(Logger, label, Errno.Describe(result));
-        }
-    }
-
-    private static int Seconds(TimeSpan time) => (int)Math.Clamp(Math.Ceiling(time.TotalSeconds), 1, 32767);
 
     private NbdConnectException Failure(IPAddress[] addresses, int[] errors)
     {

@@ -110,7 +110,7 @@ public sealed class EndingTests
             var start = new MountStart { Mode = [server.Uri], Shape = shape };
             await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(start);
             Assert.Equal(128 + 9, await mount.EndBySignalAsync("KILL"));
-            Assert.Equal(-Errno.ENOTCONN, Posix.Stat(mount.MountPoint, out _));
+            Assert.Equal(-Errno.ENOTCONN, Posix.StatUncached(mount.MountPoint, out _));
 
             string argument = shape == MountShape.NameInDirectory ? mount.FilePath : mount.MountPoint;
             await using MountedNbdfuse next = await mount.StartAgainAtAsync(argument, server.Uri);
@@ -118,6 +118,85 @@ public sealed class EndingTests
             Assert.Contains("dead", next.Error, StringComparison.OrdinalIgnoreCase);
             await next.UnmountCleanlyAsync();
             Assert.False(MountedNbdfuse.IsMounted(mount.MountPoint));
+        }
+    }
+
+    [Fact]
+    public async Task Signal_after_somebody_has_unmounted_lazily_flushes_what_the_user_wrote()
+    {
+        await using NbdkitLog server = await NbdkitLog.StartAsync("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            new MountStart { Mode = [server.Uri], DefaultSignal = "TERM" });
+
+        // Another process writes and keeps the file open. This one starts others, and each start closes a copy of what is open
+        // here: that is a FLUSH of the close.
+        await using var holder = new BackgroundTool("bash", "-c", "exec 1<>\"$0\"; printf %04096d 0; exec sleep 300", mount.FilePath);
+        await Deadline.Until(() => server.Lines.Any(line => line.Contains("...Write id=")), "the write to be answered");
+        (await Tool.RunAsync("umount", "-l", mount.MountPoint)).EnsureSuccess();
+        Assert.Empty(server.Requests("Flush"));
+
+        Assert.Equal(1, await mount.EndBySignalAsync("TERM"));
+        Assert.Contains("terminated by signal 15", mount.Error);
+        Assert.DoesNotContain("not mounted", mount.Error);
+        string[] order = [.. server.Lines.Where(line => line.Contains(" Write id=") || line.Contains(" Flush id="))];
+        Assert.Contains("Flush", order[^1]);
+    }
+
+    [Fact]
+    public async Task Aborted_connection_flushes_frees_the_mountpoint_and_is_explained()
+    {
+        Requires.Root();
+        await using NbdkitLog server = await NbdkitLog.StartAsync("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        using MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct);
+        file.Write(0, PatternData.Create(6, 0, 4096));
+        await AbortAsync(mount.MountPoint);
+
+        Assert.Equal(1, await mount.WaitForExitAsync());
+        OneLine.AssertError(mount.Error, "aborted", "flushed", "mount again");
+        Assert.NotEmpty(server.Requests("Flush"));
+        Assert.False(MountedNbdfuse.IsMounted(mount.MountPoint));
+    }
+
+    [Fact]
+    public async Task Journal_gets_the_level_of_the_last_words()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            new MountStart { Mode = [server.Uri], DefaultSignal = "TERM", Prefix = InJournal });
+        Assert.Equal(1, await mount.EndBySignalAsync("TERM"));
+        Assert.Contains(mount.Error.Split('\n'), line => line.StartsWith("<5>nbdfuse: ") && line.Contains("terminated by signal 15"));
+
+        await using MountedNbdfuse failing = MountedNbdfuse.Launch(
+            new MountStart { Mode = ["nbd+unix:///?socket=/nonexistent/socket"], Prefix = InJournal });
+        Assert.Equal(1, await failing.WaitForExitAsync());
+        Assert.Contains(failing.Error.Split('\n'), line => line.StartsWith("<3>nbdfuse: ") && line.Contains("/nonexistent/socket"));
+    }
+
+    // Makes the pipe of the test pass for the journal.
+    private static string[] InJournal =>
+        ["/bin/sh", "-c", "JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec \"$0\" \"$@\""];
+
+    // fusectl need not be mounted: a mount of our own, for a moment, shows the same connections.
+    private static async Task AbortAsync(string mountPoint)
+    {
+        string line = File.ReadLines("/proc/self/mountinfo").Last(text => text.Split(' ')[4] == mountPoint);
+        string connection = line.Split(' ')[2].Split(':')[1];
+        using var directory = new TempDirectory();
+        string control = Directory.CreateDirectory(directory["fusectl"]).FullName;
+        ToolResult result = await Tool.RunAsync("mount", "-t", "fusectl", "fusectl", control);
+        if (result.ExitCode != 0)
+        {
+            Requires.Missing("fusectl", $"fusectl can't be mounted: {result.Error}");
+        }
+
+        try
+        {
+            await File.WriteAllTextAsync(Path.Combine(control, connection, "abort"), "1");
+        }
+        finally
+        {
+            (await Tool.RunAsync("umount", control)).EnsureSuccess();
         }
     }
 

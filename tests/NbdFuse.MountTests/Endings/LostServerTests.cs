@@ -8,7 +8,7 @@ namespace NbdFuse.MountTests;
 public sealed class LostServerTests
 {
     [Fact]
-    public async Task Killed_server_gives_eio_and_the_unmount_ends_with_exit_code_1()
+    public async Task Killed_server_gives_eio_and_the_unmount_says_what_may_be_lost()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "1M");
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
@@ -22,9 +22,62 @@ public sealed class LostServerTests
         }
 
         Assert.False(mount.HasExited);
-        Assert.Equal(1, await mount.UnmountAsync());
+
+        // A process that another test starts closes its copy of our descriptor when it executes its program. If that happened
+        // between the write and the kill, its FLUSH has made the write durable and nothing is lost: exit code and message agree.
+        int code = await mount.UnmountAsync();
+        Assert.Equal(mount.Error.Contains("may be lost") ? 1 : 0, code);
         Assert.DoesNotContain("internal error", mount.Error);
         Assert.DoesNotContain("   at ", mount.Error);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Unmount_after_a_lost_server_that_has_everything_ends_with_exit_code_0(bool isReadOnly)
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, isReadOnly ? ["-r"] : []);
+        if (!isReadOnly)
+        {
+            using MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct);
+            file.Write(0, PatternData.Create(1, 0, 4096));
+            Assert.Equal(0, file.Fsync());
+        }
+
+        server.Kill();
+        await Deadline.Until(() => mount.Error.Contains("the server is lost"), "the loss to be noticed");
+        Assert.Equal(0, await mount.UnmountAsync());
+        Assert.DoesNotContain("may be lost", mount.Error);
+    }
+
+    [Fact]
+    public async Task Second_signal_ends_a_server_that_was_started_for_the_mount()
+    {
+        Requires.Command("nbdkit");
+        using var directory = new TempDirectory();
+        string pidFile = directory["server.pid"];
+
+        // A server that ignores the end of its client: only a signal ends it.
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(new MountStart
+        {
+            Prefix = ["env", $"TMPDIR={directory.Path}"],
+            Mode =
+            [
+                "[", "/bin/sh", "-c", "echo $$ >\"$0\"; exec nbdkit \"$@\"", pidFile,
+                "--filter=delay", "memory", "1M", "delay-read=300", "]",
+            ],
+        });
+        int server = int.Parse(await File.ReadAllTextAsync(pidFile));
+        Assert.False(OtherProcess.IsGone(server));
+        using MountedFile file = mount.Open(OpenFlags.ReadOnly | OpenFlags.Direct);
+        Task<int> hanging = Task.Run(() => file.TryRead(0, new byte[4096]));
+        mount.Signal("TERM");
+        await Deadline.Until(() => mount.Error.Contains("in use"), "the first signal to be noticed");
+        Assert.NotEqual(0, await mount.EndBySignalAsync("TERM"));
+        Assert.True(await Deadline.Within(hanging, "the read to end") < 0);
+        await Deadline.Until(() => OtherProcess.IsGone(server), "the server to be gone");
+        Assert.Empty(Directory.GetDirectories(directory.Path, "nbdfuse-*"));
     }
 
     [Fact]

@@ -205,7 +205,9 @@ public sealed class FuseMountTests : IDisposable
         await using MountedMemory mounted = await MountedMemory.CreateAsync(NewFile(), new MemoryBlockDevice(Size));
         mounted.Unmount(lazy: false);
         Assert.Equal(FuseEndReason.Unmounted, (await mounted.EndAsync()).Reason);
-        Assert.Throws<FuseException>(() => mounted.Mount.Unmount(lazy: false));
+
+        // What is not mounted any more needs no unmounting.
+        mounted.Mount.Unmount(lazy: false);
     }
 
     [Theory]

@@ -23,7 +23,7 @@ internal sealed class MountedMemory : IAsyncDisposable
     {
         Mount = mount;
         _queue = new RequestQueue(device, new ReadyList(), new RequestQueueOptions());
-        _buffers = new FuseBuffers(_queue.Capacity);
+        _buffers = new FuseBuffers(_queue.Capacity + FuseSession.SpareBuffers);
         Session = new FuseSession(_loop, mount.Device, _queue, _buffers, options, NullLogger.Instance);
         _loop.Start();
         Session.Start();
@@ -48,6 +48,14 @@ internal sealed class MountedMemory : IAsyncDisposable
     }
 
     public async Task<FuseSessionEnd> EndAsync() => await Session.Completion.WaitAsync(Patience);
+
+    /// <summary>Waits until the loop has done what was posted to it before.</summary>
+    public async Task SettleAsync()
+    {
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(done.SetResult);
+        await done.Task.WaitAsync(Patience);
+    }
 
     public void Unmount(bool lazy)
     {

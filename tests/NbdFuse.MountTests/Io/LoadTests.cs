@@ -7,6 +7,37 @@ namespace NbdFuse.MountTests;
 /// <summary>Many requests at once, verified.</summary>
 public sealed class LoadTests
 {
+    [Fact]
+    public async Task Full_standard_error_that_nobody_reads_holds_nothing_up()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        using var directory = new TempDirectory();
+        string pipe = directory["stderr"];
+        (await Tool.RunAsync("mkfifo", pipe)).EnsureSuccess();
+
+        // Open at both ends, so that no write fails for want of a reader; full from the start.
+        using var ends = new MountedFile(pipe, OpenFlags.ReadWrite | OpenFlags.NonBlocking);
+        byte[] filler = new byte[4096];
+        while (ends.TryAppend(filler) > 0)
+        {
+        }
+
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(new MountStart
+        {
+            Prefix = ["/bin/sh", "-c", $"exec \"$0\" \"$@\" 2>{pipe}"],
+            Options = ["-v"],
+            Mode = [server.Uri],
+        });
+        byte[] data = PatternData.Create(8, 0, 1 << 16);
+        using (MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct))
+        {
+            file.Write(0, data);
+            PatternData.AssertEqual(data, file.Read(0, data.Length));
+        }
+
+        Assert.Equal(0, await mount.UnmountAsync());
+    }
+
     [Theory]
     [InlineData(RealServerKind.Nbdkit)]
     [InlineData(RealServerKind.NbdServer)]

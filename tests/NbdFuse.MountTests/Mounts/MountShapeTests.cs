@@ -7,6 +7,24 @@ namespace NbdFuse.MountTests;
 /// <summary>What a mount looks like.</summary>
 public sealed class MountShapeTests
 {
+    [Fact]
+    public async Task Append_right_after_the_pidfile_finds_the_end_and_not_the_start()
+    {
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 1 << 20 });
+        byte[] before = server.ReadBacking(0, 512);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            new MountStart { Mode = [server.Uri], Shape = MountShape.File });
+
+        // No look at the file before: until somebody asks, the kernel believes that it is empty.
+        using (MountedFile file = mount.Open(OpenFlags.WriteOnly | OpenFlags.Append))
+        {
+            Assert.Equal(-Errno.ENOSPC, file.TryAppend(PatternData.Create(7, 0, 512)));
+        }
+
+        PatternData.AssertEqual(before, server.ReadBacking(0, 512));
+        await mount.UnmountCleanlyAsync();
+    }
+
     // Neither a multiple of a sector nor of a page.
     private const long OddSize = 1_000_001;
 
@@ -99,7 +117,7 @@ public sealed class MountShapeTests
 
         FileStatus file = Stat(mount.FilePath);
         Assert.Equal((1234u, 4321u), (file.Uid, file.Gid));
-        Assert.Equal("640", Octal(file));
+        Assert.Equal("750", Octal(file));
     }
 
     [Fact]

@@ -92,7 +92,8 @@ public sealed class ServerErrorTests
         }
 
         Assert.False(mount.HasExited);
-        Assert.Equal(1, await mount.UnmountAsync());
+        // Nothing was written, so nothing can be lost.
+        Assert.Equal(0, await mount.UnmountAsync());
         Assert.DoesNotContain("internal error", mount.Error);
         Assert.DoesNotContain("   at ", mount.Error);
     }

@@ -7,6 +7,13 @@ namespace NbdFuse.UnitTests.Cli;
 public sealed class ErrorTextTests
 {
     [Fact]
+    public void The_journal_gets_a_level_in_front_of_every_line()
+    {
+        Assert.Equal("<3>nbdfuse: a\n<3>   at b\n", ErrorText.WithLevel("nbdfuse: a\n   at b\n", ErrorText.FatalLevel));
+        Assert.Equal("nbdfuse: a\n", ErrorText.ForStandardError("nbdfuse: a\n", ErrorText.FatalLevel));
+    }
+
+    [Fact]
     public void An_expected_error_is_its_message_in_one_line()
     {
         Assert.Equal(

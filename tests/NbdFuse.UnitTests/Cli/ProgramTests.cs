@@ -158,6 +158,19 @@ public sealed class ProgramTests
         Assert.DoesNotContain("internal error", error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_unix_socket_with_too_long_a_path_is_refused_in_one_line()
+    {
+        string path = "/tmp/" + new string('x', 108);
+
+        (int code, _, string error) = await RunAsync("serve", "--memory", "1M", "--unix", path);
+
+        Assert.Equal(1, code);
+        Assert.StartsWith($"nbdfuse: cannot listen at {path}: ", error, StringComparison.Ordinal);
+        Assert.Contains("107", error, StringComparison.Ordinal);
+        Assert.Equal(error.Length - 1, error.IndexOf('\n', StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("info", "--is")]
     [InlineData("list", "--json")]

@@ -41,7 +41,7 @@ internal sealed class FakeKernel : IDisposable
         _device = FileDescriptor.Own(device);
         Device = new RecordingDevice(info ?? DefaultInfo);
         Queue = new RequestQueue(Device, new ReadyList(), new RequestQueueOptions { Capacity = capacity, Bytes = bytes });
-        _buffers = new FuseBuffers(capacity);
+        _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
         Session = new FuseSession(_loop, _device, Queue, _buffers, options ?? new FuseSessionOptions(), NullLogger.Instance);
         _loop.Start();
         Session.Start();
@@ -67,7 +67,24 @@ internal sealed class FakeKernel : IDisposable
 
     public RecordingDevice Device { get; }
 
-    public int FreeBuffers => OnLoop(() => _buffers.Free);
+    public FuseBuffers Buffers => _buffers;
+
+    /// <summary>How many are free of those that the queue's slots use.</summary>
+    public int FreeBuffers => OnLoop(() => _buffers.Free) - FuseSession.SpareBuffers;
+
+    /// <summary>Sends reads until nothing more is read, and one more.</summary>
+    /// <returns>Their numbers, that of the last one left in the kernel included.</returns>
+    public List<ulong> FillBeyondSpares()
+    {
+        List<ulong> reads = [];
+        for (int i = 0; i < Queue.Capacity + FuseSession.SpareBuffers; i++)
+        {
+            reads.Add(SendRead(i * 512, 512));
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => FreeBuffers == 1 - FuseSession.SpareBuffers, TimeoutMs), "the queue does not fill");
+        return reads;
+    }
 
     public void Dispose()
     {

@@ -251,29 +251,63 @@ public sealed class FuseDataTests
     {
         using FakeKernel kernel = new(capacity: 2);
         kernel.OnLoop(() => kernel.Device.Holds = true);
-        List<ulong> expected = [];
-        for (int i = 0; i < 6; i++)
-        {
-            expected.Add(kernel.SendRead(i * 512, 512));
-        }
+        List<ulong> expected = kernel.FillBeyondSpares();
 
         // A getattr behind them is not answered either: nothing is read while there is no room.
         ulong behind = kernel.Send(FuseOpcode.Getattr, new FuseGetattrIn());
-        SpinWait.SpinUntil(() => kernel.OnLoop(() => kernel.Queue.InFlight) == 2, FakeKernel.TimeoutMs);
-        Assert.Equal(0, kernel.FreeBuffers);
+        Assert.Equal(2, kernel.OnLoop(() => kernel.Queue.InFlight));
         kernel.OnLoop(() =>
         {
             kernel.Device.Holds = false;
             kernel.Device.LetGo();
         });
         List<ulong> answered = [];
-        for (int i = 0; i < 7; i++)
+        for (int i = 0; i <= expected.Count; i++)
         {
             answered.Add(kernel.Receive().Unique);
         }
 
         Assert.Equal(expected, answered.Where(unique => unique != behind));
         Assert.Equal(2, kernel.FreeBuffers);
+    }
+
+    [Fact]
+    public void Full_queue_still_answers_what_needs_no_slot_and_keeps_the_order_of_the_others()
+    {
+        using FakeKernel kernel = new(capacity: 2);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        List<ulong> expected = [];
+        for (int i = 0; i < 6; i++)
+        {
+            expected.Add(kernel.SendRead(i * 512, 512));
+            kernel.Send(FuseOpcode.Forget, new byte[8]);
+            kernel.Barrier();
+        }
+
+        Assert.Equal(2, kernel.OnLoop(() => kernel.Queue.InFlight));
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = false;
+            kernel.Device.LetGo();
+        });
+        Assert.Equal(expected, expected.Select(_ => kernel.Receive().Unique).ToArray());
+        Assert.Equal(2, kernel.FreeBuffers);
+        Assert.Equal([0, 512, 1024, 1536, 2048, 2560], kernel.Log().Select(entry => entry.Offset));
+    }
+
+    [Fact]
+    public void Unflushed_writes_are_told_until_a_flush_has_succeeded()
+    {
+        using FakeKernel kernel = new();
+        Assert.False(kernel.Session.HasUnflushedWrites);
+        Assert.Equal(0, kernel.Answer(kernel.SendWrite(0, new byte[512])).Error);
+        Assert.True(kernel.Session.HasUnflushedWrites);
+        kernel.OnLoop(() => kernel.Device.Error = Errno.EIO);
+        Assert.Equal(Errno.EIO, kernel.Ask(FuseOpcode.Fsync, new FuseFsyncIn()).Error);
+        Assert.True(kernel.Session.HasUnflushedWrites);
+        kernel.OnLoop(() => kernel.Device.Error = 0);
+        Assert.Equal(0, kernel.Ask(FuseOpcode.Fsync, new FuseFsyncIn()).Error);
+        Assert.False(kernel.Session.HasUnflushedWrites);
     }
 
     [Fact]

@@ -151,4 +151,56 @@ public sealed class FuseInterruptTests
         kernel.OnLoop(kernel.Device.LetGo);
         kernel.Barrier();
     }
+
+    [Fact]
+    public void Interrupts_arrive_while_the_queue_is_full()
+    {
+        using FakeKernel kernel = new(AtOnce, capacity: 1);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong first = kernel.SendRead(0, 512);
+        ulong second = kernel.SendRead(512, 512);
+        ulong third = kernel.SendRead(1024, 512);
+        SendInterrupt(kernel, first);
+        Assert.Equal(Errno.EINTR, kernel.Answer(first).Error);
+        SendInterrupt(kernel, second);
+        Assert.Equal(Errno.EINTR, kernel.Answer(second).Error);
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = false;
+            kernel.Device.LetGo();
+        });
+        Assert.Equal(0, kernel.Answer(third).Error);
+        Assert.Equal([0, 1024], kernel.Log().Select(entry => entry.Offset));
+        Assert.Equal(1, kernel.FreeBuffers);
+    }
+
+    [Fact]
+    public void Interrupted_request_that_grows_old_while_it_waits_for_a_slot_is_answered_then()
+    {
+        using FakeKernel kernel = new(new FuseSessionOptions { InterruptAfterMs = 40, InterruptTickMs = 5 }, capacity: 1);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong read = kernel.SendRead(0, 512);
+        ulong fsync = kernel.Send(FuseOpcode.Fsync, new FuseFsyncIn());
+        SendInterrupt(kernel, fsync);
+        Assert.Equal(Errno.EINTR, kernel.Answer(fsync).Error);
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(read).Error);
+        kernel.Barrier();
+    }
+
+    [Fact]
+    public void Interrupt_of_a_waiting_request_is_remembered_when_it_gets_its_slot()
+    {
+        using FakeKernel kernel = new(new FuseSessionOptions { InterruptTickMs = 5 }, capacity: 1);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong first = kernel.SendRead(0, 512);
+        ulong second = kernel.SendRead(512, 512);
+        SendInterrupt(kernel, second);
+        kernel.Barrier();
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(first).Error);
+        kernel.OnLoop(() => kernel.Session.IsStalled = () => true);
+        Assert.Equal(Errno.EINTR, kernel.Answer(second).Error);
+        Assert.Equal(2, kernel.Log().Length);
+    }
 }

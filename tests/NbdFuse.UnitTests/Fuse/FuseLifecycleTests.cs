@@ -24,12 +24,11 @@ public sealed class FuseLifecycleTests
     {
         using FakeKernel kernel = new(capacity: 1);
         kernel.OnLoop(() => kernel.Device.Holds = true);
-        kernel.SendRead(0, 512);
-        kernel.SendRead(512, 512);
-        SpinWait.SpinUntil(() => kernel.FreeBuffers == 0, FakeKernel.TimeoutMs);
+        kernel.FillBeyondSpares();
         kernel.Hangup();
         FuseSessionEnd end = await kernel.Session.Completion.WaitAsync(Patience);
         Assert.Equal(FuseEndReason.Unmounted, end.Reason);
+        Assert.Equal(0, kernel.FreeBuffers);
     }
 
     [Fact]
@@ -80,6 +79,32 @@ public sealed class FuseLifecycleTests
         Assert.Equal((FuseEndReason.Stopped, Errno.ENOTCONN), (end.Reason, end.Errno));
         kernel.OnLoop(kernel.Device.LetGo);
         Assert.True(SpinWait.SpinUntil(() => kernel.OnLoop(() => kernel.Queue.IsIdle), FakeKernel.TimeoutMs));
+    }
+
+    [Fact]
+    public async Task Drain_and_abort_answer_what_waits_for_a_slot()
+    {
+        using FakeKernel drained = new(capacity: 1);
+        drained.OnLoop(() => drained.Device.Holds = true);
+        ulong[] reads = [drained.SendRead(0, 512), drained.SendRead(512, 512), drained.SendRead(1024, 512)];
+        drained.Barrier();
+        drained.Session.BeginDrain();
+        drained.OnLoop(() =>
+        {
+            drained.Device.Holds = false;
+            drained.Device.LetGo();
+        });
+        Assert.Equal(reads.Select(read => (read, 0)), reads.Select(_ => Take(drained)).ToArray());
+        Assert.Equal(FuseEndReason.Drained, (await drained.Session.Completion.WaitAsync(Patience)).Reason);
+
+        using FakeKernel aborted = new(capacity: 1);
+        aborted.OnLoop(() => aborted.Device.Holds = true);
+        reads = [aborted.SendRead(0, 512), aborted.SendRead(512, 512), aborted.SendRead(1024, 512)];
+        aborted.Barrier();
+        aborted.Session.Abort(Errno.ENOTCONN);
+        Assert.Equal(reads.Select(read => (read, Errno.ENOTCONN)), reads.Select(_ => Take(aborted)).ToArray().Order());
+        Assert.Equal(FuseEndReason.Stopped, (await aborted.Session.Completion.WaitAsync(Patience)).Reason);
+        Assert.Equal(0, aborted.FreeBuffers);
     }
 
     private static (ulong Unique, int Error) Take(FakeKernel kernel)

@@ -29,11 +29,21 @@ public sealed class FuseMetadataTests
     [Fact]
     public void Owner_and_mode_of_the_options_are_shown()
     {
-        FuseMountOptions mount = new() { Uid = 12, Gid = 34, Umask = 0x3F };
+        FuseMountOptions mount = new() { Uid = 12, Gid = 34, Umask = 0x3F, Mode = 0x1B4 };
         using FakeKernel kernel = new(new FuseSessionOptions { Mount = mount });
         FuseAttr file = Attributes(kernel.Ask(FuseOpcode.Getattr, new FuseGetattrIn()).Body);
         Assert.Equal((12u, 34u, 0x8180u), (file.Uid, file.Gid, file.Mode));
         Assert.True(mount.ChecksPermissions);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Umask_without_a_mode_is_taken_from_all_bits(bool readOnly)
+    {
+        FuseMountOptions mount = FuseMountOptionParser.Parse(["umask=022"]);
+        using FakeKernel kernel = new(new FuseSessionOptions { Mount = mount }, FakeKernel.DefaultInfo with { IsReadOnly = readOnly });
+        Assert.Equal(0x81EDu, Attributes(kernel.Ask(FuseOpcode.Getattr, new FuseGetattrIn()).Body).Mode);
     }
 
     [Theory]

@@ -64,4 +64,16 @@ public sealed class MountTargetTests : IDisposable
         Assert.Contains("/dev/null", error.Message, StringComparison.Ordinal);
         Assert.Throws<FuseException>(() => MountTarget.Resolve(string.Empty));
     }
+
+    [Fact]
+    public void Symbolic_links_are_resolved_in_what_is_mounted_over()
+    {
+        File.WriteAllText(In("file"), string.Empty);
+        Directory.CreateDirectory(In("dir"));
+        File.CreateSymbolicLink(In("link"), In("file"));
+        Directory.CreateSymbolicLink(In("dirlink"), "dir");
+        Assert.Equal(new MountTarget(In("file"), null), MountTarget.Resolve(In("link")));
+        Assert.Equal(new MountTarget(In("dir"), "nbd"), MountTarget.Resolve(In("dirlink/")));
+        Assert.Equal(new MountTarget(In("dir"), "disk"), MountTarget.Resolve(In("dirlink/disk")));
+    }
 }

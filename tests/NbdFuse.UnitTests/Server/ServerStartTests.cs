@@ -49,6 +49,17 @@ public sealed class ServerStartTests
     }
 
     [Fact]
+    public async Task Second_server_on_a_port_is_refused()
+    {
+        // With SO_REUSEPORT it would start, and a client's connections would be spread over two disks.
+        await using NbdServer first = Make(new MemoryExport(4096));
+        await first.StartAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        await using NbdServer second = Make(new MemoryExport(4096));
+        SocketException error = await Assert.ThrowsAsync<SocketException>(() => second.StartAsync(first.EndPoint!));
+        Assert.Equal(SocketError.AddressAlreadyInUse, error.SocketErrorCode);
+    }
+
+    [Fact]
     public async Task Plain_file_at_the_address_is_left_alone()
     {
         using var directory = new TempDirectory();

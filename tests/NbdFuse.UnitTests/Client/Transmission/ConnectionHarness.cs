@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Text;
 using NbdFuse.Block;
 using NbdFuse.Client.Transmission;
 using NbdFuse.Native;
@@ -199,6 +201,9 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
         Assert.Equal(0, Posix.Recv(ServerFd, new byte[1]));
     }
 
+    /// <summary>The server's words, as they arrived.</summary>
+    public ConcurrentQueue<(int Error, string Text)> ErrorTexts { get; } = [];
+
     /// <summary>Closes the server's sending side.</summary>
     public void HangUp() => Posix.Shutdown(ServerFd, SocketConstants.SHUT_WR);
 
@@ -212,6 +217,9 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
             throw new InvalidOperationException("A request ended twice.");
         }
     }
+
+    void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text) =>
+        ErrorTexts.Enqueue((error, Encoding.UTF8.GetString(text)));
 
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason)
     {

@@ -167,6 +167,33 @@ public class NbdExportTests
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
+    public async Task ESHUTDOWN_on_one_connection_ends_all_of_them(int movers)
+    {
+        // Rule 83: the server waits for every one of its connections to leave.
+        int left = 0;
+        await using var server = new ScriptedNbdServer(async script =>
+        {
+            await script.Handshake(new ScriptedExport { Flags = MultiConn });
+            ScriptedRequest request = await script.ReadRequest();
+            while (request.Command == NbdCommand.Read)
+            {
+                await script.SendErrorChunk(request.Cookie, (uint)NbdError.Shutdown);
+                request = await script.ReadRequest();
+            }
+
+            Assert.Equal(NbdCommand.Disc, request.Command);
+            Interlocked.Increment(ref left);
+        });
+        await using var driver = new ExportDriver(await NbdExport.OpenAsync(
+            new UnixTarget(server.SocketPath!), new NbdExportOptions { Movers = movers }, NullLogger.Instance));
+        Assert.Equal(4, driver.Export.Connections);
+        Assert.Equal(BlockErrno.ESHUTDOWN, await driver.Run(BlockOperation.Read, 0, 512));
+        await Deadline.Until(() => Volatile.Read(ref left) == 4, "all connections to say goodbye");
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
     public async Task Closing_with_requests_in_flight_ends_them(int movers)
     {
         await using var server = new ScriptedNbdServer(async script =>

@@ -121,6 +121,16 @@ public class StructuredReplyTests
     }
 
     [Fact]
+    public async Task Words_of_an_error_chunk_reach_the_owner()
+    {
+        await using var harness = new ConnectionHarness();
+        BlockRequest read = harness.Read(0, 512);
+        harness.Send(Reply.Error(harness.NextCookie(), 5, "bad block 7"));
+        Assert.Equal(BlockErrno.EIO, await harness.Ended(read));
+        Assert.Equal((BlockErrno.EIO, "bad block 7"), Assert.Single(harness.ErrorTexts));
+    }
+
+    [Fact]
     public async Task Unknown_reply_flags_are_ignored()
     {
         // Rule 67.

@@ -1,3 +1,4 @@
+using System.Net;
 using NbdFuse.Client;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -44,6 +45,22 @@ public sealed class DescriptorTransportTests
         using FileDescriptor first = await transport.ConnectAsync();
         NbdConnectException error = await Assert.ThrowsAsync<NbdConnectException>(() => transport.ConnectAsync());
         Assert.Equal(NbdConnectFailure.CannotReopen, error.Reason);
+    }
+
+    [Fact]
+    public async Task A_tcp_socket_notices_a_dead_peer_as_those_that_we_connect_do()
+    {
+        using Listener listener = Listener.Tcp(IPAddress.Loopback);
+        await using NbdTransport connects = NbdTransport.Create(new TcpTarget("127.0.0.1", listener.Port));
+        FileDescriptor socket = await connects.ConnectAsync();
+        int fd = socket.Value;
+        PosixException.Check(Posix.SetSockOpt(fd, SocketConstants.SOL_SOCKET, SocketConstants.SO_KEEPALIVE, 0), "keepalive off");
+        int inherited = Posix.Dup(fd);
+        socket.Dispose();
+        await using NbdTransport transport = NbdTransport.Create(new DescriptorTarget(inherited));
+        using FileDescriptor owned = await transport.ConnectAsync();
+        Assert.Equal(0, Posix.GetSockOptInt(inherited, SocketConstants.SOL_SOCKET, SocketConstants.SO_KEEPALIVE, out int keepAlive));
+        Assert.Equal(1, keepAlive);
     }
 
     [Fact]

@@ -172,6 +172,19 @@ public sealed class TcpTransportTests
         Assert.Equal(2, lookUps);
     }
 
+    [Fact]
+    public async Task A_further_connection_goes_to_the_server_of_the_first_or_nowhere()
+    {
+        using Listener first = Listener.Tcp(IPAddress.Loopback);
+        using Listener other = Listener.Tcp(s_other, first.Port);
+        await using NbdTransport transport = Create(first.Port, [IPAddress.Loopback, s_other]);
+        (await Deadline.Within(transport.ConnectAsync(), "the first connection")).Dispose();
+        (await Deadline.Within(transport.ConnectAgainAsync(), "the second connection")).Dispose();
+        first.Dispose();
+        NbdConnectException error = await Assert.ThrowsAsync<NbdConnectException>(() => transport.ConnectAgainAsync());
+        Assert.Equal(NbdConnectFailure.Refused, error.Reason);
+    }
+
     private static NbdTransport Create(int port, IPAddress[] addresses, NbdTransportOptions? options = null) =>
         NbdTransport.Create(
             new TcpTarget("name", port),
