@@ -94,7 +94,9 @@ internal sealed class MountedExport : IAsyncDisposable
     public async Task AbortAsync()
     {
         _session.Abort(Errno.EIO);
-        await _session.Completion.ConfigureAwait(false);
+
+        // A loop that has died ends nothing any more.
+        await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
     }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
