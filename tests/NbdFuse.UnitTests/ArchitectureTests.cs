@@ -20,10 +20,12 @@ public sealed partial class ArchitectureTests
         ["NbdFuse.Client"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Fuse"] = ["NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Ublk"] = ["NbdFuse.Block", "NbdFuse.Native"],
+        ["NbdFuse.Attach"] = ["NbdFuse.Native", "NbdFuse.Protocol"],
         ["NbdFuse.Server"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["nbdfuse"] =
         [
-            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server",
+            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Attach",
+            "NbdFuse.Server",
         ],
     };
 
