@@ -19,8 +19,7 @@ public sealed partial class UblkDevice
     {
         if (force)
         {
-            _forced.TrySetResult();
-            _queue.FailAll();
+            Abort();
         }
 
         lock (_stopLock)

@@ -78,6 +78,9 @@ public sealed partial class UblkDevice : IAsyncDisposable
     /// <summary>Writes fail.</summary>
     public bool IsReadOnly => _geometry.Limits.IsReadOnly;
 
+    /// <summary>Whether another process can go on with the device when this one dies.</summary>
+    public bool CanRecover => (_info.Flags & UblkFeatures.UserRecovery) != 0;
+
     /// <summary>Ends when the device is not served any more, with the reason. It never fails.</summary>
     public Task<UblkEnd> Completion => _completion.Task;
 
@@ -99,6 +102,16 @@ public sealed partial class UblkDevice : IAsyncDisposable
     /// <returns>Linux errno, positive; 0 on success.</returns>
     /// <exception cref="UblkException">The loop has ended.</exception>
     public Task<int> FlushAsync() => _queue.FlushAsync();
+
+    /// <summary>
+    /// Answers every request with EIO from here on, those that are under way first, so that nobody waits for the server. The
+    /// device stays, and is good for nothing but <see cref="StopAsync"/>.
+    /// </summary>
+    public void Abort()
+    {
+        _forced.TrySetResult();
+        _queue.FailAll();
+    }
 
     /// <summary>Makes a device and starts it: it can be used when this ends. A device whose start fails is removed again.</summary>
     /// <param name="loop">Loop of the data plane; it runs.</param>

@@ -100,7 +100,9 @@ internal sealed record UblkGeometry
         Depth = (ushort)Depth,
         MaximumIo = (uint)Limits.PayloadBytes,
         DeviceId = (uint)options.DeviceId,
-        ServerPid = -1,
+
+        // Replaced at the start; by it one that died before that is known.
+        ServerPid = Environment.ProcessId,
         Flags = options.Recovery ? UblkFeatures.UserRecovery | UblkFeatures.RecoveryReissue : UblkFeatures.None,
         ServerFlags = ServerMark,
     };

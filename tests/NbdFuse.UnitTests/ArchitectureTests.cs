@@ -25,7 +25,7 @@ public sealed partial class ArchitectureTests
         ["nbdfuse"] =
         [
             "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Attach",
-            "NbdFuse.Server",
+            "NbdFuse.Ublk", "NbdFuse.Server",
         ],
     };
 
