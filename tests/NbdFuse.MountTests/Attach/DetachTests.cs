@@ -170,8 +170,10 @@ public sealed class DetachTests
         device.AssertGone(pid);
     }
 
-    [Fact]
-    public async Task Mounted_device_is_taken_down_by_force_with_its_mount()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Mounted_device_is_taken_down_by_force_with_its_mounts(bool byMountPoint)
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "32M");
         await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
@@ -179,7 +181,8 @@ public sealed class DetachTests
         (await Tool.RunAsync("mkfs.ext4", "-q", device.Path)).EnsureSuccess();
         (await Tool.RunAsync("mount", device.Path, root)).EnsureSuccess();
         int pid = device.Pid;
-        (await device.RunAsync("detach", "--force", root)).EnsureSuccess();
+        ToolResult forced = (await device.RunAsync("detach", "--force", byMountPoint ? root : device.Path)).EnsureSuccess();
+        Assert.Equal(string.Empty, forced.Error);
         Assert.False(MountedNbdfuse.IsMounted(root));
         Assert.True(OtherProcess.IsGone(pid));
         await Deadline.Until(() => NbdFuse.Attach.LoopDevice.Status(device.Path) is null, "the device to be free");
