@@ -14,6 +14,8 @@ readonly PEER_PROGRAMS=(
     "fio fio"
     "mkfs.ext4 e2fsprogs"
     "debugfs e2fsprogs"
+    "mkfs.btrfs btrfs-progs"
+    "mkfs.xfs xfsprogs"
     "nbdfuse libnbd-bin"
     "nbdinfo libnbd-bin"
     "nbdcopy libnbd-bin"
@@ -52,7 +54,7 @@ readonly EXAMPLE_PROGRAMS=(
 # not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
 libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,e2fsck,debugfs,gcc,losetup,setpriv,vm,nbd-client,\
-blkdiscard,fstrim,sfdisk,io_uring"
+blkdiscard,fstrim,sfdisk,mkfs.btrfs,mkfs.xfs,memory-cgroup,io_uring"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.
 install_missing() {

@@ -45,7 +45,7 @@ internal sealed class VerbCommands
                 await _output.WriteAsync(HelpTexts.Usage).ConfigureAwait(false);
                 return 0;
             case LoopHelper.Verb:
-                return await LoopHelperCommand.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
+                return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":
                 arguments = [arguments[1], "--help"];
                 break;
