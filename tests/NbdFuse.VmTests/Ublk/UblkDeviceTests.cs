@@ -50,8 +50,11 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
 
         GuestResult result = await guest.RunAsync($"""
             dev=$(nbdfuse attach --driver ublk {server.Uri})
+            compiled=$(nbdfuse status --json | grep compiled-methods)
             fio --name=v --filename=$dev --rw=randwrite --bsrange=512-512k --ioengine=libaio --iodepth=64 --direct=1 \
                 --verify=crc32c --do_verify=1 --verify_fatal=1 --size={Size} --io_size=24M >/run/fio.log 2>&1 || cat /run/fio.log
+            blkdiscard -z -o 1M -l 1M $dev
+            [ "$(nbdfuse status --json | grep compiled-methods)" = "$compiled" ]
             grep VmHWM /proc/$(pidof nbdfuse)/status
             nbdfuse detach $dev
             """, Long);
