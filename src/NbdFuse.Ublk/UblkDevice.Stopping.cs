@@ -24,7 +24,8 @@ public sealed partial class UblkDevice
 
         lock (_stopLock)
         {
-            return _stop ??= StopCoreAsync();
+            // One that failed before the device was gone may be tried again.
+            return _stop is { IsFaulted: false } || (_stop is not null && _completion.Task.IsCompleted) ? _stop : _stop = StopCoreAsync();
         }
     }
 

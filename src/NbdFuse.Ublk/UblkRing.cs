@@ -61,12 +61,14 @@ internal sealed class UblkRing : IUblkRing
         IoUringRing? ring = null;
         try
         {
-            descriptions = UblkDescriptorMap.Map(device.Value, Queue, depth);
             wake = FileDescriptor.OwnOrThrow(Posix.EventFdCreate(), "create an eventfd");
             ring = IoUringRing.Create(depth, IoUringSetupFlags.None, Preferred);
 
             // Polling the ring itself would not do: with deferred completions nobody posts what a poll would see.
             PosixException.Check(ring.RegisterEventFd(wake.Value), "register an eventfd with io_uring");
+
+            // Last: it makes us the server in the kernel's eyes, which must not happen when the rest fails.
+            descriptions = UblkDescriptorMap.Map(device.Value, Queue, depth);
             return new UblkRing(device, wake, descriptions, ring, legacy);
         }
         catch

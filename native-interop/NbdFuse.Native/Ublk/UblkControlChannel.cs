@@ -75,20 +75,18 @@ public sealed unsafe class UblkControlChannel : IDisposable
 
     private int Wait(CancellationToken cancellation)
     {
-        bool cancelled = false;
+        long nextCancelMs = 0;
         while (true)
         {
             // While it can be cancelled we look up now and then; the wait itself has no other end than the completion.
-            int entered = _ring.SubmitAndWait(1, cancellation.CanBeCanceled && !cancelled ? PollMs : -1);
+            int entered = _ring.SubmitAndWait(1, cancellation.CanBeCanceled ? PollMs : -1);
             while (_ring.TryTake(out IoUringCqe completion))
             {
+                // That of a cancellation says little: one that came too early is asked for again, one that was heard may take a while.
                 if (completion.UserData == CommandToken)
                 {
                     return completion.Result;
                 }
-
-                // A cancellation that came too early (-ENOENT, -EALREADY) is tried again.
-                cancelled &= completion.Result == 0;
             }
 
             if (entered < 0 && entered is not (-Errno.ETIME or -Errno.EINTR or -Errno.EAGAIN or -Errno.EBUSY))
@@ -97,9 +95,10 @@ public sealed unsafe class UblkControlChannel : IDisposable
                 Environment.FailFast($"io_uring refused to wait for a ublk command: {Errno.Describe(entered)}");
             }
 
-            if (cancellation.IsCancellationRequested && !cancelled)
+            if (cancellation.IsCancellationRequested && MonotonicClock.Milliseconds >= nextCancelMs)
             {
-                cancelled = _ring.TryQueueCancel(CommandToken, CancelToken);
+                nextCancelMs = MonotonicClock.Milliseconds + PollMs;
+                _ring.TryQueueCancel(CommandToken, CancelToken);
             }
         }
     }
