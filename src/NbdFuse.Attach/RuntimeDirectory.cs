@@ -9,6 +9,9 @@ public static class RuntimeDirectory
     /// <summary>Name of the environment variable that names another directory.</summary>
     public const string Variable = "NBDFUSE_RUNTIME_DIR";
 
+    // sun_path of sockaddr_un (unix(7)), less its terminator.
+    private const int MaximumSocketPath = 107;
+
     // rwx for the owner.
     private const int Private = 0x1C0;
 
@@ -40,13 +43,19 @@ public static class RuntimeDirectory
     public static AttachEntry CreateEntry()
     {
         string root = FullPath;
+        string name = RandomNumberGenerator.GetHexString(12, lowercase: true);
+        var entry = new AttachEntry(Path.Combine(root, name));
+        if (System.Text.Encoding.UTF8.GetByteCount(entry.SocketPath) > MaximumSocketPath)
+        {
+            throw new AttachException($"{root}: too long for the path of a socket in it; name a shorter one with {Variable}");
+        }
+
         if (Path.GetDirectoryName(root) is { } parent)
         {
             Directory.CreateDirectory(parent);
         }
 
         Make(root, mayExist: true);
-        var entry = new AttachEntry(Path.Combine(root, RandomNumberGenerator.GetHexString(12, lowercase: true)));
         Make(entry.Directory, mayExist: false);
         Make(entry.MountPoint, mayExist: false);
         return entry;
