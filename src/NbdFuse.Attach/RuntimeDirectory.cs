@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using NbdFuse.Native;
 
 namespace NbdFuse.Attach;
@@ -11,6 +10,8 @@ public static class RuntimeDirectory
 
     // sun_path of sockaddr_un (unix(7)), less its terminator.
     private const int MaximumSocketPath = 107;
+
+    private const int NameLength = 12;
 
     // rwx for the owner.
     private const int Private = 0x1C0;
@@ -43,7 +44,9 @@ public static class RuntimeDirectory
     public static AttachEntry CreateEntry()
     {
         string root = FullPath;
-        string name = RandomNumberGenerator.GetHexString(12, lowercase: true);
+
+        // Not by the cryptographic generator, which is OpenSSL's: an initramfs has none, and nobody else may enter the directory.
+        string name = Guid.NewGuid().ToString("n")[..NameLength];
         var entry = new AttachEntry(Path.Combine(root, name));
         if (System.Text.Encoding.UTF8.GetByteCount(entry.SocketPath) > MaximumSocketPath)
         {
