@@ -53,7 +53,9 @@ public sealed class LoopInGuestTests
             pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)
             available=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
             hog=$((available / 1024 - 24))
-            [ $hog -le 0 ] || dd if=/dev/zero of=/hog bs=1M count=$hog 2>/dev/null
+            mkdir /hog
+            mount -t tmpfs -o size=100% none /hog
+            [ $hog -le 0 ] || dd if=/dev/zero of=/hog/file bs=1M count=$hog 2>/dev/null
             end=$(($(cut -d. -f1 /proc/uptime) + 30))
             rounds=0
             while [ $(cut -d. -f1 /proc/uptime) -lt $end ]; do
@@ -62,7 +64,7 @@ public sealed class LoopInGuestTests
                 wait $a; wait $b
                 rounds=$((rounds + 1))
             done
-            rm -f /hog
+            umount /hog
             sync
             echo rounds $rounds
             grep VmHWM /proc/$pid/status
