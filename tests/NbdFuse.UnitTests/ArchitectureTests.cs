@@ -20,11 +20,12 @@ public sealed partial class ArchitectureTests
         ["NbdFuse.Client"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Fuse"] = ["NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Attach"] = ["NbdFuse.Native", "NbdFuse.Protocol"],
+        ["NbdFuse.Boot"] = ["NbdFuse.Protocol", "NbdFuse.Native", "NbdFuse.Attach"],
         ["NbdFuse.Server"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["nbdfuse"] =
         [
             "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Attach",
-            "NbdFuse.Server",
+            "NbdFuse.Boot", "NbdFuse.Server",
         ],
     };
 
