@@ -14,6 +14,8 @@ readonly PEER_PROGRAMS=(
     "fio fio"
     "mkfs.ext4 e2fsprogs"
     "debugfs e2fsprogs"
+    "mkfs.btrfs btrfs-progs"
+    "mkfs.xfs xfsprogs"
     "nbdfuse libnbd-bin"
     "nbdinfo libnbd-bin"
     "nbdcopy libnbd-bin"
@@ -46,7 +48,7 @@ readonly EXAMPLE_PROGRAMS=(
 # not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
 libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv,\
-blkdiscard,fstrim,sfdisk"
+blkdiscard,fstrim,sfdisk,mkfs.btrfs,mkfs.xfs"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.
 install_missing() {

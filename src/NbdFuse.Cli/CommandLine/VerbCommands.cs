@@ -45,7 +45,7 @@ internal sealed class VerbCommands
                 await _output.WriteAsync(HelpTexts.Usage).ConfigureAwait(false);
                 return 0;
             case LoopHelper.Verb:
-                return await LoopHelperCommand.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
+                return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":
                 arguments = [arguments[1], "--help"];
                 break;
@@ -97,7 +97,7 @@ internal sealed class VerbCommands
 
     private RootCommand Root(IReadOnlyList<string> words)
     {
-        var attach = new AttachVerbs(_output, _error, words, Loggers);
+        var attach = new AttachVerbs(_output, _error, words, LogOptions);
         var root = new RootCommand("Mount NBD exports as files");
         root.Subcommands.Add(Info());
         root.Subcommands.Add(List());
@@ -108,8 +108,10 @@ internal sealed class VerbCommands
         return root;
     }
 
-    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(new CommandLogOptions(
-        result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug)));
+    private CommandLogOptions LogOptions(ParseResult result) =>
+        new(result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug));
+
+    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(LogOptions(result));
 
     private Command Info()
     {
