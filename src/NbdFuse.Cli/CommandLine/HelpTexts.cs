@@ -44,7 +44,8 @@ internal static class HelpTexts
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
-            nbdfuse help [info|list|serve|attach|detach|status]
+            nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:
 
