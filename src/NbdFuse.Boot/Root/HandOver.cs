@@ -1,4 +1,5 @@
 using System.Globalization;
+using NbdFuse.Native;
 
 namespace NbdFuse.Boot;
 
@@ -8,9 +9,6 @@ namespace NbdFuse.Boot;
 /// </summary>
 public static class HandOver
 {
-    private const UnixFileMode ProgramMode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
-        | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute;
-
     /// <summary>Writes them.</summary>
     /// <param name="run">The directory /run.</param>
     /// <param name="network">The network of the boot.</param>
@@ -67,8 +65,11 @@ public static class HandOver
 
         Write($"{hook}/etc/nbdfuse-root", string.Create(CultureInfo.InvariantCulture, $"{pid} {device} {driver}\n"));
         File.Copy($"{root}/etc/nbdfuse/shutdown.sh", $"{hook}/shutdown", overwrite: true);
-        File.SetUnixFileMode($"{hook}/bin/busybox", ProgramMode);
-        File.SetUnixFileMode($"{hook}/shutdown", ProgramMode);
+        foreach (string program in new[] { $"{hook}/bin/busybox", $"{hook}/shutdown" })
+        {
+            PosixException.Check(Posix.Chmod(program, ArchiveTree.ProgramMode), program);
+        }
+
         if (pid > 0)
         {
             // Of Debian's killall5: processes that must outlive the others.

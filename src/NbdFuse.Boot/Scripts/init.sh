@@ -30,7 +30,7 @@ exec </dev/console >/dev/console 2>&1
 
 # The program's own file system: it survives the change to the real root, which deletes everything here.
 mount -t tmpfs -o mode=0755,nodev nbdfuse /nbdfuse
-mv /nbdfuse.tree/* /nbdfuse.tree/@* /nbdfuse/
+mv /nbdfuse.tree/* /nbdfuse/
 mount -t proc -o nosuid,nodev,noexec proc /nbdfuse/proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /nbdfuse/sys
 mount -t devtmpfs -o mode=0755,nosuid devtmpfs /nbdfuse/dev

@@ -27,6 +27,22 @@ public sealed class AttachErrorTests
     }
 
     [Fact]
+    public async Task Runtime_directory_whose_path_is_too_long_for_sockets_is_explained()
+    {
+        Requires.Fuse();
+        Requires.Loop();
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        using var directory = new TempDirectory();
+        await using var tool = new BackgroundTool(
+            NbdfuseProgram.FullPath,
+            ["attach", server.Uri],
+            new Dictionary<string, string?> { ["NBDFUSE_RUNTIME_DIR"] = directory[new string('x', 90)] });
+        Assert.Equal(1, await Deadline.Within(tool.WaitForExitAsync(CancellationToken.None), "attach to refuse"));
+        Assert.Contains("NBDFUSE_RUNTIME_DIR", tool.Error, StringComparison.Ordinal);
+        Assert.Equal(1, tool.Error.Count(c => c == '\n'));
+    }
+
+    [Fact]
     public async Task Unknown_export_is_explained()
     {
         await using RealServer server = await RealServers.NbdServer(new RealServerOptions { ExportName = "there" });
