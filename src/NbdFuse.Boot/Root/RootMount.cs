@@ -54,6 +54,9 @@ public static class RootMount
         console.Say($"{device} ({mounted}) is the root, {(arguments.Overlay ? "read-only, writes go to memory" : isReadOnly ? "read-only" : "read-write")}");
     }
 
+    /// <summary>Undoes it, when the boot cannot go on after all.</summary>
+    public static void Undo() => Busybox.Run("umount", Target);
+
     private static bool IsReadOnlyDevice(string device)
     {
         string path = $"/sys/class/block/{Path.GetFileName(device)}/ro";

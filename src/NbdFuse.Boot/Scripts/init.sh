@@ -57,6 +57,7 @@ while :; do
     rm -f /run/nbdfuse-boot/answer
     mkfifo /run/nbdfuse-boot/answer
     # By its bare name, so that the first argument begins with @: systemd leaves such processes alone.
+    # shellcheck disable=SC2086,SC2123 # words of a command; the path is for this subshell
     (cd /nbdfuse && PATH=/nbdfuse && exec /bin/busybox setsid $start root >/run/nbdfuse-boot/answer) &
     answer=
     read -r answer init </run/nbdfuse-boot/answer
@@ -90,8 +91,12 @@ while :; do
             mount -o move "/$directory" "/sysroot/$directory"
         done
         echo "nbdfuse: starting $candidate" >/sysroot/dev/console
-        cd /sysroot
+        cd /sysroot || say "/sysroot cannot be entered"
         exec switch_root /sysroot "$candidate" "$@" </sysroot/dev/console >/sysroot/dev/console 2>&1
     fi
+    # Let go of by the process that serves it, so that another one can try.
+    umount /sysroot
+    kill -TERM $!
+    wait $!
     rescue "the root filesystem has no init program${init:+ $init}" ''
 done

@@ -25,7 +25,11 @@ elif [ -n "$pid" ] && [ -d "/proc/$pid" ]; then
         [ -d "/proc/$pid" ] || break
         sleep 0.2
     done
-    [ -d "/proc/$pid" ] && say "$device was not let go" || say "$device is detached"
+    if [ -d "/proc/$pid" ]; then
+        say "$device was not let go"
+    else
+        say "$device is detached"
+    fi
 fi
 sync
 case $1 in

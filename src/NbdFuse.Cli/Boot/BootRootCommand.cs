@@ -184,12 +184,21 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
     {
         (string holder, FilesystemProbe? filesystem) = RootFinder.Find(device, _arguments.Root);
         RootMount.Mount(holder, filesystem, _arguments, _console);
-        AttachState state = entry.Read() ?? new AttachState();
-        HandOver.WriteNetwork(Run, _network);
-        HandOver.WriteShutdown(Run, string.Empty, state.Pid, device, state.Driver);
+        try
+        {
+            AttachState state = entry.Read() ?? new AttachState();
+            HandOver.WriteNetwork(Run, _network);
+            HandOver.WriteShutdown(Run, string.Empty, state.Pid, device, state.Driver);
 
-        // From here on everything that this process looks up lies in its own filesystem.
-        PosixException.Check(Posix.Chroot(InitramfsBuilder.Tree), InitramfsBuilder.Tree);
+            // From here on everything that this process looks up lies in its own filesystem.
+            PosixException.Check(Posix.Chroot(InitramfsBuilder.Tree), InitramfsBuilder.Tree);
+        }
+        catch (Exception)
+        {
+            RootMount.Undo();
+            throw;
+        }
+
         Directory.SetCurrentDirectory("/");
         _isReady = true;
         Answer(_arguments.Init is { } init ? string.Create(CultureInfo.InvariantCulture, $"ready {init}") : "ready");
