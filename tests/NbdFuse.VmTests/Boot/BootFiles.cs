@@ -82,14 +82,17 @@ public sealed partial class BootFiles : IDisposable
         return Tool.Run("debugfs", "-R", "cat /written", filesystem).Output;
     }
 
-    /// <summary>Whether, by nbdkit's log filter, nothing was written after the last flush, and something before.</summary>
+    /// <summary>
+    /// Whether, by nbdkit's log filter, something was written, and each write was either followed by a flush or forced to the disk
+    /// by itself.
+    /// </summary>
     /// <param name="log">Path of the log.</param>
     public static bool IsFlushed(string log)
     {
         string[] lines = File.ReadAllLines(log);
-        int write = Array.FindLastIndex(lines, line => Change().IsMatch(line));
         int flush = Array.FindLastIndex(lines, line => line.Contains(" Flush id=", StringComparison.Ordinal));
-        return write >= 0 && flush > write;
+        return lines.Any(line => Change().IsMatch(line))
+            && !lines.Skip(flush + 1).Any(line => Change().IsMatch(line) && line.Contains("fua=0", StringComparison.Ordinal));
     }
 
     // What is written is written twice: once with a sync, once left to the end.
@@ -124,6 +127,6 @@ public sealed partial class BootFiles : IDisposable
         return path;
     }
 
-    [GeneratedRegex(" (Write|Zero|Trim) id=")]
+    [GeneratedRegex(" (Write|Zero|Trim) id=.*fua=")]
     private static partial Regex Change();
 }
