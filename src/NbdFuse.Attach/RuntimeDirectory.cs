@@ -11,6 +11,8 @@ public static class RuntimeDirectory
     // sun_path of sockaddr_un (unix(7)), less its terminator.
     private const int MaximumSocketPath = 107;
 
+    private const int NameLength = 12;
+
     // rwx for the owner.
     private const int Private = 0x1C0;
 
@@ -43,8 +45,8 @@ public static class RuntimeDirectory
     {
         string root = FullPath;
 
-        // Random by the kernel. RandomNumberGenerator would need OpenSSL's library, which an initramfs does not have.
-        string name = Guid.NewGuid().ToString("N")[20..];
+        // Not by the cryptographic generator, which is OpenSSL's: an initramfs has none, and nobody else may enter the directory.
+        string name = Guid.NewGuid().ToString("n")[..NameLength];
         var entry = new AttachEntry(Path.Combine(root, name));
         if (System.Text.Encoding.UTF8.GetByteCount(entry.SocketPath) > MaximumSocketPath)
         {

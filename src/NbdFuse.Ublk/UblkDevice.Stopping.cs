@@ -73,7 +73,8 @@ public sealed partial class UblkDevice
     /// <summary>Waits until the loop has seen the end of every tag and closed its descriptors: until then nothing can be deleted.</summary>
     private async Task WaitClosedAsync()
     {
-        Task ended = await Task.WhenAny(_queue.Closed, _loopFailed.Task, Task.Delay(CloseTimeout)).ConfigureAwait(false);
+        TimeSpan patience = _queue.IsStarted ? CloseTimeout : TimeSpan.Zero;
+        Task ended = await Task.WhenAny(_queue.Closed, _loopFailed.Task, Task.Delay(patience)).ConfigureAwait(false);
         if (ended == _queue.Closed)
         {
             return;

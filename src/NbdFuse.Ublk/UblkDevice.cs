@@ -122,7 +122,7 @@ public sealed partial class UblkDevice : IAsyncDisposable
     /// <param name="cancellation">Gives up.</param>
     /// <returns>The device.</returns>
     /// <exception cref="UblkException">It cannot be made; the message says why, and what to do.</exception>
-    public static async Task<UblkDevice> StartAsync(
+    public static Task<UblkDevice> StartAsync(
         EventLoop loop,
         RequestQueue queue,
         BlockDeviceInfo export,
@@ -131,7 +131,20 @@ public sealed partial class UblkDevice : IAsyncDisposable
         CancellationToken cancellation = default)
     {
         UblkGeometry geometry = UblkGeometry.Compute(export, options, queue.Capacity);
-        UblkDevice device = Make(loop, queue, geometry, UblkControl.Open(options.DeviceDirectory), options, logger);
+        return StartAsync(UblkControl.Open(options.DeviceDirectory), loop, queue, geometry, options, logger, cancellation);
+    }
+
+    /// <summary>Makes and starts a device by control commands of any origin; those are disposed with it.</summary>
+    internal static async Task<UblkDevice> StartAsync(
+        UblkControl control,
+        EventLoop loop,
+        RequestQueue queue,
+        UblkGeometry geometry,
+        UblkOptions options,
+        ILogger logger,
+        CancellationToken cancellation)
+    {
+        UblkDevice device = Make(loop, queue, geometry, control, options, logger);
         try
         {
             await device.StartNewAsync(cancellation).ConfigureAwait(false);

@@ -54,6 +54,9 @@ internal sealed partial class UblkQueue : IEventHandler, ITurnHook, IBlockComple
     /// <summary>Ends when the kernel has refused what may not fail. The ring is still there.</summary>
     internal Task<UblkEnd> Fault => _fault.Task;
 
+    /// <summary>Whether there has ever been a ring: without one nothing ends by itself.</summary>
+    internal bool IsStarted { get; private set; }
+
     /// <summary>Counters.</summary>
     internal UblkStatistics Statistics { get; } = new();
 
@@ -147,6 +150,7 @@ internal sealed partial class UblkQueue : IEventHandler, ITurnHook, IBlockComple
         }
 
         _ring = ring;
+        IsStarted = true;
         for (int tag = 0; tag < _tags.Length; tag++)
         {
             if (!ring.TryQueueFetch(tag, _buffers.Address(tag)))

@@ -68,8 +68,9 @@ public sealed partial class BootFiles : IDisposable
     /// <summary>A disk, after the machine has ended: whole, and what its system has written.</summary>
     /// <param name="image">Path of the image.</param>
     /// <param name="partitioned">As it was made.</param>
-    /// <returns>Content of the file /written; empty when there is none.</returns>
-    public static string ReadBack(string image, bool partitioned)
+    /// <param name="file">Name of a file in its root directory.</param>
+    /// <returns>Content of the file; empty when there is none.</returns>
+    public static string ReadBack(string image, bool partitioned, string file = "written")
     {
         string filesystem = image;
         if (partitioned)
@@ -79,7 +80,7 @@ public sealed partial class BootFiles : IDisposable
         }
 
         Tool.Run("e2fsck", "-fn", filesystem).EnsureSuccess();
-        return Tool.Run("debugfs", "-R", "cat /written", filesystem).Output;
+        return Tool.Run("debugfs", "-R", $"cat /{file}", filesystem).Output;
     }
 
     /// <summary>

@@ -7,8 +7,10 @@ namespace NbdFuse.VmTests.Ublk;
 /// <summary>The block device list over /dev/ublkbN.</summary>
 public sealed class UblkConformanceTests(UblkConformanceTests.Device device) : IClassFixture<UblkConformanceTests.Device>
 {
+    public static TheoryData<string> Cases => BlockConformance.Names;
+
     [Theory]
-    [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
+    [MemberData(nameof(Cases))]
     public Task Ublk_device_behaves(string name) => device.AssertAsync(name);
 
     [Fact]
