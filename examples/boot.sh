@@ -58,7 +58,8 @@ if [[ ${1:-} == -i ]]; then
     "${MACHINE[@]}" -serial mon:stdio
     exit
 fi
-"${MACHINE[@]}" -serial "file:$SCRATCH/console" </dev/null &
+: >"$SCRATCH/console"
+"${MACHINE[@]}" -serial "file:$SCRATCH/console" </dev/null 2>"$SCRATCH/qemu" &
 on_exit stop $!
 wait_for 180 grep -q 'login: ' "$SCRATCH/console" || {
     cat "$SCRATCH/console"

@@ -8,7 +8,7 @@ set -euo pipefail
 
 readonly CACHE=${NBDFUSE_VM_CACHE:-$REPO/artifacts/vm}
 # With each change of this script another number: what was made by an older one is not used.
-readonly IMAGE=$CACHE/debian-root-1.img
+readonly IMAGE=$CACHE/debian-root-2.img
 readonly SUITE=bookworm
 readonly PACKAGES=systemd-sysv,udev,dbus,iproute2,kmod,libpam-systemd
 
@@ -34,7 +34,21 @@ After=multi-user.target systemd-networkd.service
 Type=oneshot
 StandardOutput=tty
 TTYPath=/dev/console
-ExecStart=/bin/sh -c 'echo "BOOT failed units: [$(systemctl --failed --no-legend --plain | tr "\\n" " ")]"; echo "BOOT root: $(findmnt -no SOURCE /)"; echo "BOOT network: $(networkctl --no-pager --no-legend list | grep ether)"; echo marker >/marker; echo "BOOT end"; systemctl poweroff'
+ExecStart=/bin/sh /etc/report.sh
+EOF
+    # The network manager may still be looking at its links.
+    cat >"$etc/report.sh" <<'EOF'
+for try in $(seq 50); do
+    link=$(networkctl --no-pager --no-legend list | grep ether)
+    case $link in *unmanaged* | *configured*) break ;; esac
+    sleep 0.2
+done
+echo "BOOT failed units: [$(systemctl --failed --no-legend --plain | tr '\n' ' ')]"
+echo "BOOT root: $(findmnt -no SOURCE /)"
+echo "BOOT network: $link"
+echo marker >/marker
+echo "BOOT end"
+systemctl poweroff
 EOF
     ln -sf report.target "$etc/systemd/system/default.target"
 }

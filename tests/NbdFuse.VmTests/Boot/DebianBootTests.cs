@@ -1,5 +1,6 @@
 using System.Net;
 using System.Runtime.CompilerServices;
+using System.Text.RegularExpressions;
 using NbdFuse.TestKit;
 using Xunit;
 
@@ -9,7 +10,7 @@ namespace NbdFuse.VmTests.Boot;
 /// A Debian with systemd, whose network manager would ask DHCP for an address of its own, boots to multi-user and shuts down:
 /// with each driver that serves from a process of ours.
 /// </summary>
-public sealed class DebianBootTests(BootFiles files) : IClassFixture<BootFiles>
+public sealed partial class DebianBootTests(BootFiles files) : IClassFixture<BootFiles>
 {
     private static readonly TimeSpan MakeTimeout = TimeSpan.FromMinutes(10);
 
@@ -31,11 +32,14 @@ public sealed class DebianBootTests(BootFiles files) : IClassFixture<BootFiles>
         string console = machine.Console;
         Assert.True(console.Contains("BOOT failed units: []", StringComparison.Ordinal), console);
         Assert.True(console.Contains($"BOOT root: {device}", StringComparison.Ordinal), console);
-        Assert.Matches("BOOT network: .*routable +unmanaged", console);
+        Assert.True(NetworkLeftAlone().IsMatch(console), console);
         Assert.True(console.Contains($"nbdfuse: {device} is detached", StringComparison.Ordinal), console);
         Assert.True(BootFiles.IsFlushed(log), "The last write was not flushed.");
         Assert.Equal("marker\n", BootFiles.ReadBack(image, partitioned: false, file: "marker"));
     }
+
+    [GeneratedRegex("BOOT network: .*routable +unmanaged")]
+    private static partial Regex NetworkLeftAlone();
 
     private static string MakeRoot([CallerFilePath] string path = "")
     {
