@@ -76,7 +76,7 @@ run_suite() {
 
 run_examples() {
     local example code name
-    for example in quickstart.sh non-root.sh read-export; do
+    for example in quickstart.sh non-root.sh boot.sh read-export; do
         name=example-$example
         code=0
         if [[ $example == *.sh ]]; then

@@ -43,7 +43,11 @@ internal static class HelpTexts
             nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
             nbdfuse list [--json] URI
             nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
-            nbdfuse help [info|list|serve]
+            nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
+            nbdfuse detach [--force] DEV|MOUNTPOINT
+            nbdfuse status [--json]
+            nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:
 

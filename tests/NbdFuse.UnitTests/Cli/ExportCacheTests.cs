@@ -18,9 +18,9 @@ public sealed class ExportCacheTests
     }
 
     [Theory]
-    [InlineData(1 << 20, 0)]
-    [InlineData(0, 1 << 20)]
-    [InlineData(1 << 20, 1 << 20)]
+    [InlineData(1L << 20, 0L)]
+    [InlineData(0L, 1L << 20)]
+    [InlineData(1L << 20, 1L << 20)]
     public async Task Cache_in_native_memory_behaves_like_every_other_device(long? cacheBytes, long? readAheadBytes)
     {
         IBlockDevice stack = DeviceStack.Build(new MemoryBlockDevice(8 << 20), _ready, 256, checkContract: true);
