@@ -12,6 +12,12 @@ public sealed record AttachStatus
     /// <summary>Why it is not online; null otherwise.</summary>
     public string? Reason { get; init; }
 
+    /// <summary>What the device promises, and what it cannot promise here; null when nobody could be asked.</summary>
+    public IReadOnlyList<Guarantee>? Guarantees { get; init; }
+
+    /// <summary>Methods that the daemon's runtime has compiled so far: must not grow while the device is used.</summary>
+    public long CompiledMethods { get; init; }
+
     /// <summary>Requests in flight.</summary>
     public int InFlight { get; init; }
 

@@ -1,18 +1,20 @@
 using NbdFuse.Attach.Control;
-using NbdFuse.Native;
 
 namespace NbdFuse.Attach;
 
 /// <summary>What is attached on this machine, by the runtime directory.</summary>
-public static class AttachedDevices
+/// <param name="kinds">The kinds of devices that this program knows.</param>
+public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AbandonedAge = TimeSpan.FromMinutes(1);
+
+    /// <summary>The kinds of devices that this program knows.</summary>
+    public IReadOnlyList<DeviceKind> Kinds => kinds;
 
     /// <summary>Asks all daemons.</summary>
     /// <returns>What is attached, the stale entries of daemons that are gone included.</returns>
-    public static async Task<IReadOnlyList<AttachStatus>> ListAsync()
+    public async Task<IReadOnlyList<AttachStatus>> ListAsync()
     {
         List<Task<AttachStatus?>> answers = [.. RuntimeDirectory.Entries().Select(AskAsync)];
         AttachStatus?[] all = await Task.WhenAll(answers).ConfigureAwait(false);
@@ -22,10 +24,9 @@ public static class AttachedDevices
     /// <summary>Finds the entry of a device.</summary>
     /// <param name="device">Path of the whole device.</param>
     /// <returns>The entry and its state, or null.</returns>
-    public static (AttachEntry Entry, AttachState State)? Find(string device)
+    public (AttachEntry Entry, AttachState State)? Find(string device)
     {
         (AttachEntry Entry, AttachState State)? stale = null;
-        string? name = LoopDevice.Status(device)?.Name;
         foreach (AttachEntry entry in RuntimeDirectory.Entries())
         {
             if (entry.Read() is not { } state)
@@ -34,7 +35,7 @@ public static class AttachedDevices
             }
 
             // The device's own word first: after a crash its number may have gone to somebody else.
-            if (name == entry.LoopName || (state.Device == device && AttachEntry.IsAlive(state)))
+            if (KindOf(state)?.IsHeld(entry, state, device) == true || (state.Device == device && AttachEntry.IsAlive(state)))
             {
                 return (entry, state with { Device = device });
             }
@@ -45,28 +46,24 @@ public static class AttachedDevices
         return stale;
     }
 
-    /// <summary>Takes down what a daemon that is gone has left behind.</summary>
-    /// <param name="entry">Its entry.</param>
-    /// <param name="device">The device; empty when there is none.</param>
+    /// <summary>Takes down what a daemon that is gone has left behind, with its entry.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="state">Its state, or null when there is none.</param>
     /// <param name="force">Do it although the device is in use.</param>
     /// <returns>Who still uses the device; with <paramref name="force"/> only.</returns>
     /// <exception cref="DeviceBusyException">It is in use, and nothing was done.</exception>
-    public static IReadOnlyList<DeviceHolder> CleanUp(AttachEntry entry, string device, bool force)
+    /// <exception cref="AttachException">It could not.</exception>
+    public IReadOnlyList<DeviceHolder> CleanUp(AttachEntry entry, AttachState? state, bool force)
     {
-        IReadOnlyList<DeviceHolder> holders = device.Length == 0
-            ? []
-            : LoopOperations.TakeDown(device, entry.LoopName, force, flush: false);
-        if (device.Length > 0 && holders.Count == 0)
-        {
-            WaitForRelease(device, entry.LoopName);
-        }
-
+        state = WithDevice(entry, state ?? new AttachState());
+        IReadOnlyList<DeviceHolder> holders = KindOf(state)?.TakeDown(entry, state, force)
+            ?? throw new AttachException($"{state.Device}: this version knows no driver '{state.Driver}'; detach it with the version that attached it");
         entry.Remove();
         return holders;
     }
 
     /// <summary>Removes entries of daemons that ended before they had a device.</summary>
-    public static void Prune()
+    public void Prune()
     {
         foreach (AttachEntry entry in RuntimeDirectory.Entries())
         {
@@ -74,31 +71,35 @@ public static class AttachedDevices
             bool abandoned = state is null
                 ? DateTime.UtcNow - Directory.GetLastWriteTimeUtc(entry.Directory) > AbandonedAge
                 : state.Device.Length == 0 && !AttachEntry.IsAlive(state);
-            if (abandoned && LoopDevice.Find(entry.LoopName) is null)
+            if (abandoned && kinds.All(kind => kind.Find(entry) is null))
             {
                 entry.Remove();
             }
         }
     }
 
-    /// <summary>Waits until the kernel has let a device go: somebody may have it open for a moment, as udev does.</summary>
-    /// <param name="device">The device.</param>
-    /// <param name="name">The name it was given.</param>
-    private static void WaitForRelease(string device, string name)
-    {
-        long end = MonotonicClock.Milliseconds + (long)ReleaseTimeout.TotalMilliseconds;
-        while (LoopDevice.Status(device)?.Name == name)
-        {
-            if (MonotonicClock.Milliseconds > end)
-            {
-                throw new DeviceBusyException(device, DeviceHolders.Find(device));
-            }
+    private DeviceKind? KindOf(AttachState state) => kinds.FirstOrDefault(kind => kind.Driver == state.Driver);
 
-            Thread.Sleep(10);
+    // Between the making of a device and the writing of its name a daemon may have died.
+    private AttachState WithDevice(AttachEntry entry, AttachState state)
+    {
+        if (state.Device.Length > 0)
+        {
+            return state;
         }
+
+        foreach (DeviceKind kind in kinds)
+        {
+            if (kind.Find(entry) is { } device)
+            {
+                return state with { Device = device, Driver = kind.Driver };
+            }
+        }
+
+        return state.Driver.Length > 0 ? state : state with { Driver = kinds[0].Driver };
     }
 
-    private static async Task<AttachStatus?> AskAsync(AttachEntry entry)
+    private async Task<AttachStatus?> AskAsync(AttachEntry entry)
     {
         if (entry.Read() is not { } state)
         {
@@ -133,12 +134,13 @@ public static class AttachedDevices
             state = again;
         }
 
-        string device = state.Device.Length > 0 ? state.Device : LoopDevice.Find(entry.LoopName) ?? string.Empty;
-        return new AttachStatus
+        state = WithDevice(entry, state);
+        DeviceKind? kind = KindOf(state);
+        return kind?.StatusWithoutDaemon(entry, state) ?? new AttachStatus
         {
-            Attached = state with { Device = device },
+            Attached = state,
             State = "stale",
-            Reason = $"its process is gone, and every request fails; 'nbdfuse detach {(device.Length > 0 ? device : "DEV")}' cleans up",
+            Reason = kind?.DescribeStale(state.Device) ?? $"its process is gone, and this version knows no driver '{state.Driver}'",
         };
     }
 }

@@ -29,7 +29,7 @@ public static class LoopOperations
         {
             IReadOnlyList<string> partitions = PartitionNodes.Create(path);
             using FileDescriptor device = LoopDevice.Own(Posix.Open(path, OpenFlags.ReadOnly), path);
-            return new LoopAttachment(path, LoopDevice.Size(device), partitions);
+            return new LoopAttachment(path, LoopDevice.Size(device), LoopDevice.LogicalBlock(device), partitions);
         }
         catch
         {

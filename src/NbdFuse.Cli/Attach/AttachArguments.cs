@@ -8,6 +8,12 @@ internal sealed record AttachArguments
     /// <summary>The export.</summary>
     public required NbdUri Uri { get; init; }
 
+    /// <summary>The driver: one of <see cref="DeviceDrivers.Names"/>.</summary>
+    public string Driver { get; init; } = DeviceDrivers.Automatic;
+
+    /// <summary>Logical block size in bytes, 512 to 4096; 0 for the one that suits what is on the device.</summary>
+    public int BlockSize { get; init; }
+
     /// <summary>The device to use, or null for a free one.</summary>
     public string? Device { get; init; }
 

@@ -44,7 +44,7 @@ internal static class AttachCommand
             AttachLog.Warning(loggers.CreateLogger(ErrorText.Program), warning);
         }
 
-        AttachedDevices.Prune();
+        DeviceDrivers.Devices.Prune();
         AttachEntry entry = RuntimeDirectory.CreateEntry();
         if (!arguments.Foreground)
         {
@@ -70,16 +70,19 @@ internal static class AttachCommand
         }
 
         FuseMountOptionParser.Parse(arguments.MountOptions);
-        if (arguments.Device is { } device && !LoopDevice.TryNumber(device, out _))
+        if (arguments.Device is { } device && !Candidates(arguments.Driver).Any(driver => driver.Kind.IsPath(device)))
         {
-            throw new UsageException($"attach: --device is a loop device, such as /dev/loop7, not \"{device}\"", showUsage: false);
+            throw new UsageException($"attach: \"{device}\" is no device of the driver {arguments.Driver}; --device is such as /dev/loop7", showUsage: false);
         }
 
         if (Posix.GetEuid() != 0)
         {
-            throw new AttachException("attach needs root for the loop device; 'nbdfuse MOUNTPOINT URI' gives a file without root");
+            throw new AttachException("attach needs root to make a block device; 'nbdfuse MOUNTPOINT URI' gives a file without root");
         }
     }
+
+    private static IEnumerable<DriverEntry> Candidates(string name) =>
+        DeviceDrivers.All.Where(driver => name == DeviceDrivers.Automatic ? driver.IsAutomatic : driver.Name == name);
 
     private static async Task<int> RunInBackgroundAsync(AttachArguments arguments, AttachEntry entry, ILoggerFactory loggers)
     {
@@ -139,7 +142,7 @@ internal static class AttachCommand
             if (answer.Length == 0)
             {
                 answer = $"{ErrorText.Program}: the daemon ended with exit code {child.ExitCode} before the device was usable\n";
-                AttachedDevices.CleanUp(entry, LoopDevice.Find(entry.LoopName) ?? string.Empty, force: true);
+                DeviceDrivers.Devices.CleanUp(entry, entry.Read(), force: true);
             }
 
             await error.WriteAsync(log + answer + (ended ? string.Empty : $"{ErrorText.Program}: process {child.Pid} has not ended yet\n"))

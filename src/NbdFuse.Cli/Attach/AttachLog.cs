@@ -17,9 +17,12 @@ internal static partial class AttachLog
     [LoggerMessage(5204, LogLevel.Information, "{Device}: detached: {Reason}")]
     public static partial void Detached(ILogger logger, string device, string reason);
 
-    [LoggerMessage(5205, LogLevel.Warning, "{Device}: the export has {ExportSize} bytes, the device {Size}: what does not fill a block cannot be reached")]
-    public static partial void TailUnreachable(ILogger logger, string device, long exportSize, long size);
+    [LoggerMessage(5205, LogLevel.Warning, "{Device}: the export has {ExportSize} bytes, the device {Size}: what does not fill a block of {Block} bytes at the end cannot be reached")]
+    public static partial void TailUnreachable(ILogger logger, string device, long exportSize, long size, int block);
 
     [LoggerMessage(5206, LogLevel.Warning, "{Text}")]
     public static partial void Warning(ILogger logger, string text);
+
+    [LoggerMessage(5207, LogLevel.Information, "driver {Driver}: {Reason}")]
+    public static partial void DriverChosen(ILogger logger, string driver, string reason);
 }

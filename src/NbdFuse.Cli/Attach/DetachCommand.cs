@@ -21,7 +21,7 @@ internal static class DetachCommand
     public static async Task<int> RunAsync(string target, bool force, TextWriter error)
     {
         DetachTarget resolved = DetachTarget.Resolve(target);
-        if (AttachedDevices.Find(resolved.Device) is not var (entry, state))
+        if (DeviceDrivers.Devices.Find(resolved.Device) is not var (entry, state))
         {
             throw new AttachException($"{resolved.Device} was not attached by nbdfuse; 'nbdfuse status' lists what was");
         }
@@ -102,7 +102,7 @@ internal static class DetachCommand
 
     private static string? CleanUp(AttachEntry entry, AttachState state, bool force)
     {
-        IReadOnlyList<DeviceHolder> holders = AttachedDevices.CleanUp(entry, state.Device, force);
+        IReadOnlyList<DeviceHolder> holders = DeviceDrivers.Devices.CleanUp(entry, state, force);
         return holders.Count == 0 ? null : $"{string.Join(", ", holders)}: the kernel frees {state.Device} when that ends";
     }
 

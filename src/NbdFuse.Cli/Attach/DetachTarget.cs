@@ -35,7 +35,7 @@ internal sealed record DetachTarget(string Device, string? MountPoint)
         if (source is null)
         {
             // The node of a device may have gone: its name is enough.
-            return LoopDevice.TryNumber(path, out _)
+            return DeviceDrivers.All.Any(driver => driver.Kind.IsPath(path))
                 ? new DetachTarget(path, null)
                 : throw new AttachException($"{argument} is neither a block device nor a mountpoint");
         }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using NbdFuse.Attach;
 
 namespace NbdFuse.Cli;
@@ -5,7 +6,7 @@ namespace NbdFuse.Cli;
 /// <summary>The helper process of <see cref="LoopHelper"/>: one line on standard output, fields separated by tabs.</summary>
 internal static class LoopHelperCommand
 {
-    /// <summary>Word of the helper: attach FILE NAME DEVICE|- ro|rw.</summary>
+    /// <summary>Word of the helper: attach FILE NAME DEVICE|- ro|rw BLOCK-SIZE; 0 chooses. Answers DEVICE SIZE BLOCK-SIZE PARTITION...</summary>
     public const string Attach = "attach";
 
     /// <summary>Word of the helper: detach DEVICE NAME force|-.</summary>
@@ -22,7 +23,15 @@ internal static class LoopHelperCommand
         {
             answer = words switch
             {
-                [Attach, var file, var name, var device, var access] => AttachDevice(file, name, device, access == "ro"),
+                [Attach, var file, var name, var device, var access, var block] => AttachDevice(
+                    file,
+                    new LoopAttachOptions
+                    {
+                        Device = device == "-" ? null : device,
+                        Name = name,
+                        ReadOnly = access == "ro",
+                        BlockSize = int.Parse(block, CultureInfo.InvariantCulture),
+                    }),
                 [Detach, var device, var name, var force] => DetachDevice(device, name, force == "force"),
                 _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),
             };
@@ -41,11 +50,18 @@ internal static class LoopHelperCommand
         return 0;
     }
 
-    private static string AttachDevice(string file, string name, string device, bool readOnly)
+    private static string AttachDevice(string file, LoopAttachOptions options)
     {
-        LoopAttachment attached = LoopOperations.Attach(
-            file, new LoopAttachOptions { Device = device == "-" ? null : device, Name = name, ReadOnly = readOnly });
-        return FormattableString.Invariant($"{LoopHelper.Done}\t{attached.Device}\t{attached.Size}");
+        LoopAttachment attached = LoopOperations.Attach(file, options);
+        return string.Join(
+            '\t',
+            [
+                LoopHelper.Done,
+                attached.Device,
+                attached.Size.ToString(CultureInfo.InvariantCulture),
+                attached.BlockSize.ToString(CultureInfo.InvariantCulture),
+                .. attached.Partitions,
+            ]);
     }
 
     private static string DetachDevice(string device, string name, bool force)

@@ -13,18 +13,30 @@ namespace NbdFuse.Cli;
 /// <param name="loggers">Makes the log that a command line asks for.</param>
 internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnlyList<string> words, Func<ParseResult, ILoggerFactory> loggers)
 {
-    private const string Fuse = "fuse";
-    private static readonly string[] LaterDrivers = ["ublk", "nbd"];
-
     /// <summary>attach.</summary>
     /// <param name="uri">The export.</param>
     /// <param name="shared">Options that all verbs have.</param>
     public Command Attach(Argument<NbdUri> uri, params Option[] shared)
     {
-        var driver = new Option<string>("--driver") { Description = "How the device is made: auto or fuse, a loop device on a FUSE file", HelpName = "DRIVER" };
-        var device = new Option<string>("--device") { Description = "Loop device to use, such as /dev/loop7 (default: a free one)", HelpName = "DEV" };
+        var driver = new Option<string>("--driver") { Description = $"How the device is made: {string.Join(", ", DeviceDrivers.Names)} (default: auto)", HelpName = "DRIVER" };
+        var device = new Option<string>("--device") { Description = "Device to use, such as /dev/loop7 (default: a free one)", HelpName = "DEV" };
         var readOnly = new Option<bool>("--read-only", "-r") { Description = "Refuse writes" };
         var foreground = new Option<bool>("--foreground") { Description = "Stay, and detach at the end: by SIGINT, unless the device is in use" };
+        var blockSize = new Option<int?>("--block-size")
+        {
+            Description = "Logical block size: 512, 1024, 2048 or 4096 (default: 512, or 4096 if the disk was partitioned so)",
+            HelpName = "BYTES",
+            CustomParser = argument =>
+            {
+                if (!int.TryParse(argument.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out int bytes)
+                    || bytes is not (512 or 1024 or 2048 or 4096))
+                {
+                    argument.AddError("--block-size is 512, 1024, 2048 or 4096");
+                }
+
+                return bytes;
+            },
+        };
         var mountOptions = new Option<string[]>("-o") { Description = "Mount options, as --fuse-help lists them", HelpName = "OPTION", AllowMultipleArgumentsPerToken = false };
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
@@ -45,18 +57,14 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
-            if (LaterDrivers.Contains(name))
+            if (!DeviceDrivers.Names.Contains(name))
             {
-                result.AddError($"the driver {name} is not built yet: use --driver=fuse, or leave it out");
-            }
-            else if (name is not ("auto" or Fuse))
-            {
-                result.AddError($"there is no driver '{name}': use auto or fuse");
+                result.AddError($"there is no driver '{name}': use one of {string.Join(", ", DeviceDrivers.Names)}");
             }
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, readOnly, foreground, connections, mountOptions, entry,
+            uri, driver, device, readOnly, foreground, connections, blockSize, mountOptions, entry,
         };
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
@@ -66,6 +74,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             {
                 Uri = result.GetRequiredValue(uri),
                 Device = result.GetValue(device),
+                Driver = result.GetValue(driver) ?? DeviceDrivers.Automatic,
+                BlockSize = result.GetValue(blockSize) ?? 0,
                 ReadOnly = result.GetValue(readOnly),
                 Connections = result.GetValue(connections) ?? NbdfuseArguments.DefaultConnections,
                 MountOptions = result.GetValue(mountOptions) ?? [],
@@ -100,7 +110,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
-            IReadOnlyList<AttachStatus> devices = await AttachedDevices.ListAsync().ConfigureAwait(false);
+            IReadOnlyList<AttachStatus> devices = await DeviceDrivers.Devices.ListAsync().ConfigureAwait(false);
             await output.WriteAsync(result.GetValue(json) ? StatusReport.ToJson(devices) : StatusReport.ToText(devices)).ConfigureAwait(false);
             return 0;
         });

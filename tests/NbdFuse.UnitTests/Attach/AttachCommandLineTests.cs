@@ -7,10 +7,10 @@ namespace NbdFuse.UnitTests.Attach;
 public sealed class AttachCommandLineTests
 {
     [Theory]
-    [InlineData("not built yet", "attach", "--driver=ublk", "nbd://localhost")]
-    [InlineData("not built yet", "attach", "--driver", "nbd", "nbd://localhost")]
     [InlineData("no driver 'loop'", "attach", "--driver=loop", "nbd://localhost")]
     [InlineData("/dev/loop7", "attach", "--device=/dev/sda", "nbd://localhost")]
+    [InlineData("no device of the driver fuse", "attach", "--driver=fuse", "--device=/dev/loop7p1", "nbd://localhost")]
+    [InlineData("512, 1024, 2048 or 4096", "attach", "--block-size=8192", "nbd://localhost")]
     [InlineData("1 to 1024", "attach", "-C", "0", "nbd://localhost")]
     [InlineData("TLS", "attach", "nbds://localhost")]
     [InlineData("nbd://", "attach", "http://localhost")]

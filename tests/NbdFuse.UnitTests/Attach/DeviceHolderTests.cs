@@ -77,7 +77,7 @@ public sealed class DeviceHolderTests
         [
             new AttachStatus
             {
-                Attached = new AttachState { Device = "/dev/loop7", Export = "a\e[31m b", Size = 3 << 19 },
+                Attached = new AttachState { Device = "/dev/loop7", Driver = "fuse", Export = "a\e[31m b", Size = 3 << 19 },
                 State = "online",
                 Operations = [new OperationStatus("read", 2, 2048, 1), new OperationStatus("write", 0, 0, 0)],
             },
