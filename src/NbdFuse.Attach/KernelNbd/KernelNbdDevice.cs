@@ -146,12 +146,20 @@ public static class KernelNbdDevice
             Thread.Sleep(5);
         }
 
+        EnsureNode(index);
+    }
+
+    /// <summary>Makes the device's node where nobody else does.</summary>
+    /// <param name="index">Number of the device.</param>
+    /// <exception cref="AttachException">There is no such device, or its node cannot be made.</exception>
+    public static void EnsureNode(int index)
+    {
         string[] device = (Read(index, "dev") ?? string.Empty).Split(':');
         if (device.Length != 2
             || !uint.TryParse(device[0], NumberStyles.None, CultureInfo.InvariantCulture, out uint major)
             || !uint.TryParse(device[1], NumberStyles.None, CultureInfo.InvariantCulture, out uint minor))
         {
-            throw new AttachException($"{PathOf(index)}: the kernel shows no device number for it");
+            throw new AttachException($"{PathOf(index)}: the kernel has no such device; 'modprobe nbd nbds_max=N' makes more");
         }
 
         DeviceNode.Ensure(PathOf(index), major, minor);

@@ -42,6 +42,9 @@ public sealed class KernelNbdTakeDown
     /// <summary>Cuts the connections, to free the kernel from a server that takes nothing; null when nobody can.</summary>
     public Action? Abort { get; init; }
 
+    /// <summary>Called when all is flushed, right before the kernel takes leave of the server; null for nothing.</summary>
+    public Action? BeforeDisconnect { get; init; }
+
     /// <summary>Flushes, removes the partitions, says goodbye to the server, and waits until the kernel has let the device go.</summary>
     /// <exception cref="DeviceBusyException">It is in use, and nothing was done.</exception>
     /// <exception cref="AttachException">It could not.</exception>
@@ -81,6 +84,7 @@ public sealed class KernelNbdTakeDown
                 throw new DeviceBusyException(_path, DeviceHolders.Find(_path));
             }
 
+            BeforeDisconnect?.Invoke();
             Disconnect(device);
         }
 
@@ -107,10 +111,33 @@ public sealed class KernelNbdTakeDown
             return [];
         }
 
+        CutOff();
+
+        // Looked for only now: before, processes that wait for the server might have held the look-up up.
+        IReadOnlyList<DeviceHolder> holders = DeviceHolders.Find(_path);
+        if (!WaitForRelease(holders.Count > 0 ? PassingMs : ReleaseMs))
+        {
+            return holders.Count > 0 ? holders : DeviceHolders.Find(_path);
+        }
+
+        ForgetPartitions();
+        DeviceNode.RemoveStale(_path);
+        return [];
+    }
+
+    /// <summary>Fails all requests, in flight and to come, and disconnects.</summary>
+    /// <exception cref="AttachException">It could not.</exception>
+    public void CutOff()
+    {
+        if (!IsOurs)
+        {
+            return;
+        }
+
         Abort?.Invoke();
 
         // Without somebody to cut the connection it may wait for ever, and not be killed: then a thread stays behind.
-        Exception? failure = null;
+        IOException? failure = null;
         var thread = new Thread(
             () =>
             {
@@ -134,17 +161,6 @@ public sealed class KernelNbdTakeDown
         {
             throw failure;
         }
-
-        // Looked for only now: before, processes that wait for the server might have held the look-up up.
-        IReadOnlyList<DeviceHolder> holders = DeviceHolders.Find(_path);
-        if (!WaitForRelease(holders.Count > 0 ? PassingMs : ReleaseMs))
-        {
-            return holders.Count > 0 ? holders : DeviceHolders.Find(_path);
-        }
-
-        ForgetPartitions();
-        DeviceNode.RemoveStale(_path);
-        return [];
     }
 
     private bool IsOurs => KernelNbdDevice.IsOurs(_index, _identifier, _owner);

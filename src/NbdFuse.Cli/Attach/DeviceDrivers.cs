@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
 
 namespace NbdFuse.Cli;
 
@@ -13,6 +14,7 @@ internal static class DeviceDrivers
     public static readonly IReadOnlyList<DriverEntry> All =
     [
         new DriverEntry(new LoopKind(), IsAutomatic: true, LoopDriver.WhyUnusable, context => new LoopDriver(context)),
+        new DriverEntry(new KernelNbdKind(), IsAutomatic: false, NbdDriver.WhyUnusable, context => new NbdDriver(context)),
     ];
 
     /// <summary>What is attached, by any driver.</summary>

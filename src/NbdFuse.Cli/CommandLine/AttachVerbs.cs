@@ -54,6 +54,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 return number;
             },
         };
+        var nbd = new NbdDriverVerbOptions();
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
@@ -66,6 +67,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         {
             uri, driver, device, readOnly, foreground, connections, blockSize, mountOptions, entry,
         };
+        nbd.AddTo(command, driver, foreground);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -81,6 +83,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 MountOptions = result.GetValue(mountOptions) ?? [],
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
+                Nbd = nbd.Read(result),
                 Words = [.. words.Skip(1)],
             };
             return await AttachCommand.RunAsync(arguments, log, output, error).ConfigureAwait(false);
