@@ -19,6 +19,9 @@ public sealed record AttachEntry(string Directory)
     /// <summary>The log of a daemon in the background.</summary>
     public string LogPath => Path.Combine(Directory, "log");
 
+    /// <summary>Socket of the server with which a daemon rehearses.</summary>
+    public string RehearsalPath => Path.Combine(Directory, "rehearsal");
+
     /// <summary>Name that the loop device carries.</summary>
     public string LoopName => $"nbdfuse:{Path.GetFileName(Directory)}";
 
@@ -71,13 +74,22 @@ public sealed record AttachEntry(string Directory)
         }
     }
 
+    /// <summary>Keeps the log of a daemon that ends badly, in place of the one that was kept before: last.log beside the entries.</summary>
+    public void KeepLog()
+    {
+        if (File.Exists(LogPath))
+        {
+            File.Move(LogPath, Path.Combine(Path.GetDirectoryName(Directory)!, "last.log"), overwrite: true);
+        }
+    }
+
     /// <summary>Removes the directory with all that belongs there, and a dead mount that may still lie in it.</summary>
     public void Remove()
     {
         // Mounted only when the daemon died between mounting and hiding.
         Posix.Umount2(MountPoint, Posix.UnmountDetach | Posix.UnmountNoFollow);
         Posix.Rmdir(MountPoint);
-        foreach (string path in new[] { SocketPath, StatePath, StatePath + ".new", LogPath })
+        foreach (string path in new[] { SocketPath, StatePath, StatePath + ".new", LogPath, LogPath + ".old", RehearsalPath })
         {
             Posix.Unlink(path);
         }

@@ -12,7 +12,7 @@ namespace NbdFuse.Attach;
 [JsonSerializable(typeof(AttachStatus))]
 [JsonSerializable(typeof(ControlRequest))]
 [JsonSerializable(typeof(ControlReply))]
-[JsonSerializable(typeof(IReadOnlyList<AttachStatus>))]
+[JsonSerializable(typeof(StatusDocument))]
 internal sealed partial class AttachJson : JsonSerializerContext
 {
     /// <summary>The same, for people.</summary>

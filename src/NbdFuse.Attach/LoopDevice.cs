@@ -190,6 +190,16 @@ public static class LoopDevice
         };
     }
 
+    /// <summary>
+    /// Cuts what does not fill a block: the kernel counts in 512 bytes whatever the block size, and the last block could be
+    /// neither read nor written as a whole.
+    /// </summary>
+    private static ulong SizeLimit(FileDescriptor backing, int blockSize)
+    {
+        PosixException.Check(Posix.Fstat(backing.Value, out FileStatus status), "size of the file");
+        return blockSize > 512 && status.Size % blockSize != 0 ? (ulong)(status.Size - (status.Size % blockSize)) : 0;
+    }
+
     /// <returns>False when somebody else has taken the device.</returns>
     private static bool TryConfigure(int number, FileDescriptor backing, LoopAttachOptions options)
     {
@@ -199,6 +209,7 @@ public static class LoopDevice
         LoopConfig config = default;
         config.Fd = (uint)backing.Value;
         config.BlockSize = (uint)options.BlockSize;
+        config.Info.SizeLimit = SizeLimit(backing, options.BlockSize);
         config.Info.Flags = LoopFlags.DirectIo | LoopFlags.PartitionScan | (options.ReadOnly ? LoopFlags.ReadOnly : 0);
         byte[] name = Encoding.UTF8.GetBytes(options.Name);
         name.AsSpan(0, Math.Min(name.Length, MaximumName)).CopyTo(MemoryMarshal.AsBytes(new Span<LoopName>(ref config.Info.FileName)));

@@ -7,9 +7,6 @@ namespace NbdFuse.Attach;
 /// <remarks>THREADING: the rule of <see cref="LoopDevice"/> holds for both.</remarks>
 public static class LoopOperations
 {
-    // How long somebody may have a device open and still count as passing by.
-    private const int PassingMs = 1000;
-
     /// <summary>Attaches a device, and makes its partitions usable.</summary>
     /// <param name="file">The file below it.</param>
     /// <param name="options">How; a block size of 0 takes the one for which the disk was partitioned.</param>
@@ -60,44 +57,10 @@ public static class LoopOperations
             return [];
         }
 
-        IReadOnlyList<DeviceHolder> holders = FindLasting(path, force);
-        if (holders.Count > 0 && !force)
-        {
-            throw new DeviceBusyException(path, holders);
-        }
-
-        // Whoever wrote to the device without a flush has closed it by now, and the kernel wrote back then: this asks the server
-        // for the last flush, while its errors can still be told.
-        int result = force || !flush ? 0 : Posix.Fsync(device.Value);
-        if (result < 0)
-        {
-            throw new AttachException($"{path}: the last flush failed: {Errno.Describe(result)}; 'nbdfuse detach --force {path}' gives up what was not flushed");
-        }
-
-        if (!PartitionNodes.TryRemove(path, device) && !force)
-        {
-            throw new DeviceBusyException(path, DeviceHolders.Find(path));
-        }
-
-        result = LoopDevice.Clear(device);
+        IReadOnlyList<DeviceHolder> holders = DeviceRelease.Release(path, device, force, flush);
+        int result = LoopDevice.Clear(device);
         return result is >= 0 or -Errno.ENXIO
             ? holders
             : throw new AttachException($"{path}: cannot detach: {Errno.Describe(result)}");
-    }
-
-    /// <summary>Finds who uses a device, without those who only look at it for a moment, as udev and every fork do.</summary>
-    private static IReadOnlyList<DeviceHolder> FindLasting(string path, bool force)
-    {
-        long end = MonotonicClock.Milliseconds + PassingMs;
-        while (true)
-        {
-            IReadOnlyList<DeviceHolder> holders = DeviceHolders.Find(path);
-            if (force || holders.Count == 0 || holders.Any(holder => holder.Kind != DeviceHolderKind.Process) || MonotonicClock.Milliseconds > end)
-            {
-                return holders;
-            }
-
-            Thread.Sleep(20);
-        }
     }
 }

@@ -5,4 +5,5 @@ namespace NbdFuse.Attach;
 /// <param name="Requests">Requests that have ended.</param>
 /// <param name="Bytes">Bytes of those that ended well.</param>
 /// <param name="Errors">Requests that ended with an error.</param>
-public sealed record OperationStatus(string Operation, long Requests, long Bytes, long Errors);
+/// <param name="Latency">How long they took; null where nobody measures it.</param>
+public sealed record OperationStatus(string Operation, long Requests, long Bytes, long Errors, LatencyStatus? Latency = null);

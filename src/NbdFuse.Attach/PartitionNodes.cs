@@ -18,6 +18,14 @@ public static class PartitionNodes
         if (Numbers(path).Count == 0)
         {
             using FileDescriptor device = LoopDevice.Own(Posix.Open(path, OpenFlags.ReadOnly), path);
+
+            // First the kernel's own parser, which knows more kinds of tables. Some drivers scan by themselves, others refuse this.
+            Posix.Ioctl(device.Value, BlockConstants.RereadPartitions, 0);
+        }
+
+        if (Numbers(path).Count == 0)
+        {
+            using FileDescriptor device = LoopDevice.Own(Posix.Open(path, OpenFlags.ReadOnly), path);
             foreach (PartitionEntry entry in PartitionTable.Read(ReaderOf(device), LoopDevice.Size(device), LoopDevice.LogicalBlock(device)))
             {
                 var partition = new BlkpgPartition { Start = entry.Start, Length = entry.Length, Number = entry.Number };

@@ -9,10 +9,12 @@ public static class StatusReport
 {
     private static readonly string[] Header = ["DEVICE", "DRIVER", "STATE", "SIZE", "ACCESS", "CONNECTIONS", "PID", "EXPORT", "SERVER"];
 
-    /// <summary>For programs: an array with an object for each device.</summary>
+    /// <summary>For programs: an object with the version of the format and the devices.</summary>
     /// <param name="devices">The devices.</param>
     public static string ToJson(IReadOnlyList<AttachStatus> devices) =>
-        JsonSerializer.Serialize(devices, AttachJson.Indented.IReadOnlyListAttachStatus) + "\n";
+        JsonSerializer.Serialize(
+            new StatusDocument(StatusDocument.CurrentVersion, [.. devices.Select(device => new StatusDevice(device))]),
+            AttachJson.Indented.StatusDocument) + "\n";
 
     /// <summary>For people: a line for each device, and what was asked of it below.</summary>
     /// <param name="devices">The devices.</param>
@@ -55,16 +57,43 @@ public static class StatusReport
     {
         if (device.Reason is { } reason)
         {
-            text.Append("    ").Append(reason).Append('\n');
+            text.Append("    ").Append(Line(reason)).Append('\n');
+        }
+
+        if (device.Attached.UnreachableTail > 0)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"    the last {device.Attached.UnreachableTail} bytes of the export cannot be reached\n");
+        }
+
+        IReadOnlyList<Guarantee> guarantees = device.Guarantees ?? [];
+        string inForce = string.Join(' ', guarantees.Where(guarantee => guarantee.InForce).Select(guarantee => guarantee.Name));
+        if (inForce.Length > 0)
+        {
+            text.Append("    guarantees: ").Append(Line(inForce)).Append('\n');
+        }
+
+        foreach (Guarantee missing in guarantees.Where(guarantee => !guarantee.InForce))
+        {
+            text.Append("    not in force: ").Append(Line($"{missing.Name}: {missing.Reason}")).Append('\n');
         }
 
         foreach (OperationStatus operation in (device.Operations ?? []).Where(operation => operation.Requests > 0))
         {
             text.Append(
                 CultureInfo.InvariantCulture,
-                $"    {operation.Operation}: {operation.Requests} requests, {Bytes(operation.Bytes)}, {operation.Errors} errors\n");
+                $"    {operation.Operation}: {operation.Requests} requests, {Bytes(operation.Bytes)}, {operation.Errors} errors");
+            if (operation.Latency is { } latency)
+            {
+                text.Append(
+                    CultureInfo.InvariantCulture,
+                    $", {latency.Mean} us on average, 99% within {latency.Percentile99} us, at most {latency.Maximum} us");
+            }
+
+            text.Append('\n');
         }
     }
+
+    private static string Line(string value) => string.Concat(value.Select(c => char.IsControl(c) ? '_' : c));
 
     // An empty cell would shift the columns for whoever splits at spaces; control characters would reach the terminal.
     private static string Printable(string value) =>

@@ -8,10 +8,17 @@ namespace NbdFuse.Attach.Control;
 /// A daemon's control socket: one request per connection, one reply. Only the daemon's own user and root are answered; clients,
 /// line length and patience are bounded.
 /// </summary>
-/// <remarks>THREADING: control plane; requests of several clients run at the same time.</remarks>
+/// <remarks>
+/// Nobody waits for anybody else: all clients are served at once. When too many have said nothing yet, the oldest of them is
+/// dropped for the newest; when too many are being answered, as those who wait for the end of a detaching, a new one is turned away.
+/// THREADING: control plane; requests of several clients run at the same time.
+/// </remarks>
 public sealed class ControlServer : IAsyncDisposable
 {
-    private const int MaximumClients = 8;
+    /// <summary>Most clients that have not sent their request yet.</summary>
+    public const int MaximumSilent = 16;
+
+    private const int MaximumAnswered = 64;
 
     // Who connects to a full backlog of a unix socket is refused at once, instead of waiting for its turn.
     private const int Backlog = 128;
@@ -22,9 +29,12 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly Socket _listener;
     private readonly Func<ControlRequest, Task<ControlReply>> _handler;
     private readonly CancellationTokenSource _stop = new();
-    private readonly SemaphoreSlim _clients = new(MaximumClients);
+    private readonly Lock _lock = new();
+    private readonly LinkedList<CancellationTokenSource> _silent = new();
+    private readonly HashSet<Task> _serving = [];
     private readonly TimeSpan _patience;
     private readonly Task _accepting;
+    private int _answered;
 
     /// <summary>Listens.</summary>
     /// <param name="path">Path of the socket, which must not exist, in a directory of mode 0700.</param>
@@ -56,70 +66,128 @@ public sealed class ControlServer : IAsyncDisposable
         await _stop.CancelAsync().ConfigureAwait(false);
         _listener.Dispose();
         await _accepting.ConfigureAwait(false);
-        for (int client = 0; client < MaximumClients; client++)
+        Task[] rest;
+        lock (_lock)
         {
-            await _clients.WaitAsync(_patience).ConfigureAwait(false);
+            rest = [.. _serving];
         }
 
-        _stop.Dispose();
+        await Task.WhenAny(Task.WhenAll(rest), Task.Delay(_patience)).ConfigureAwait(false);
     }
 
     private async Task AcceptAsync()
     {
-        bool holding = false;
         try
         {
             while (true)
             {
-                await _clients.WaitAsync(_stop.Token).ConfigureAwait(false);
-                holding = true;
                 Socket client = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
-                holding = false;
-                _ = ServeAsync(client);
+                CancellationTokenSource patience = Welcome();
+                lock (_lock)
+                {
+                    Task task = Task.Run(() => ServeAsync(client, patience));
+                    _serving.Add(task);
+                    _ = task.ContinueWith(Forget, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                }
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
         {
             // Stopped. A socket of this machine has no other reason to fail.
-            if (holding)
-            {
-                _clients.Release();
-            }
+            return;
         }
     }
 
-    private async Task ServeAsync(Socket client)
+    private CancellationTokenSource Welcome()
+    {
+        var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        patience.CancelAfter(_patience);
+        lock (_lock)
+        {
+            _silent.AddLast(patience);
+            if (_silent.Count > MaximumSilent)
+            {
+                // Under the lock, since its owner disposes it there; by its timer, since a cancellation runs foreign code.
+                _silent.First!.Value.CancelAfter(TimeSpan.Zero);
+                _silent.RemoveFirst();
+            }
+        }
+
+        return patience;
+    }
+
+    private void Forget(Task task)
+    {
+        lock (_lock)
+        {
+            _serving.Remove(task);
+        }
+    }
+
+    private async Task ServeAsync(Socket client, CancellationTokenSource patience)
     {
         try
         {
             using (client)
             {
-                ControlReply reply = await AnswerAsync(client).ConfigureAwait(false);
-                using var patience = new CancellationTokenSource(_patience);
+                ControlReply reply = await AnswerAsync(client, patience).ConfigureAwait(false);
+                using var sending = new CancellationTokenSource(_patience);
                 await ControlLine
-                    .SendAsync(client, JsonSerializer.SerializeToUtf8Bytes(reply, AttachJson.Default.ControlReply), patience.Token)
+                    .SendAsync(client, JsonSerializer.SerializeToUtf8Bytes(reply, AttachJson.Default.ControlReply), sending.Token)
                     .ConfigureAwait(false);
             }
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
         {
             // The client has gone, or was too slow: it is its own loss.
+            return;
         }
         finally
         {
-            _clients.Release();
+            Spoken(patience);
+            patience.Dispose();
         }
     }
 
-    private async Task<ControlReply> AnswerAsync(Socket client)
+    private void Spoken(CancellationTokenSource patience)
+    {
+        lock (_lock)
+        {
+            if (_silent.Remove(patience))
+            {
+                patience.CancelAfter(Timeout.Infinite);
+            }
+        }
+    }
+
+    private async Task<ControlReply> HandleAsync(ControlRequest request)
+    {
+        try
+        {
+            return Interlocked.Increment(ref _answered) > MaximumAnswered
+                ? new ControlReply { Message = "too many clients wait for this daemon; try again" }
+                : await _handler(request).ConfigureAwait(false);
+        }
+        catch (IOException e)
+        {
+            return new ControlReply { Message = e.Message };
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _answered);
+        }
+    }
+
+    private async Task<ControlReply> AnswerAsync(Socket client, CancellationTokenSource patience)
     {
         if (Posix.GetPeerCredentials((int)client.Handle, out _, out uint uid, out _) < 0 || (uid != 0 && uid != Posix.GetEuid()))
         {
             return new ControlReply { Message = "this socket answers root and the daemon's own user only" };
         }
 
-        using var patience = new CancellationTokenSource(_patience);
-        ReadOnlyMemory<byte>? line = await ControlLine.ReceiveAsync(client, ControlLine.MaximumRequest, patience.Token).ConfigureAwait(false);
+        ReadOnlyMemory<byte>? line = await ControlLine
+            .ReceiveAsync(client, ControlLine.MaximumRequest, patience.Token).ConfigureAwait(false);
+        Spoken(patience);
         ControlRequest? request = null;
         try
         {
@@ -140,13 +208,6 @@ public sealed class ControlServer : IAsyncDisposable
             return new ControlReply { Message = $"this daemon speaks version 1 of the control protocol, not {request.Version}" };
         }
 
-        try
-        {
-            return await _handler(request).ConfigureAwait(false);
-        }
-        catch (IOException e)
-        {
-            return new ControlReply { Message = e.Message };
-        }
+        return await HandleAsync(request).ConfigureAwait(false);
     }
 }

@@ -65,7 +65,7 @@ public sealed class KernelNbdTakeDown
         int fd = Posix.Open(_path, OpenFlags.ReadOnly | OpenFlags.Exclusive);
         if (fd == -Errno.EBUSY)
         {
-            throw new DeviceBusyException(_path, DeviceHolders.Find(_path));
+            throw new DeviceBusyException(_path, FindHolders());
         }
 
         using (FileDescriptor device = LoopDevice.Own(fd, _path))
@@ -81,7 +81,7 @@ public sealed class KernelNbdTakeDown
             Posix.Ioctl(device.Value, BlockConstants.FlushBuffers, 0);
             if (!PartitionNodes.TryRemove(_path, device))
             {
-                throw new DeviceBusyException(_path, DeviceHolders.Find(_path));
+                throw new DeviceBusyException(_path, FindHolders());
             }
 
             BeforeDisconnect?.Invoke();
@@ -95,7 +95,7 @@ public sealed class KernelNbdTakeDown
 
         if (!WaitForRelease(ReleaseMs))
         {
-            throw new DeviceBusyException(_path, DeviceHolders.Find(_path));
+            throw new DeviceBusyException(_path, FindHolders());
         }
 
         DeviceNode.RemoveStale(_path);
@@ -114,10 +114,10 @@ public sealed class KernelNbdTakeDown
         CutOff();
 
         // Looked for only now: before, processes that wait for the server might have held the look-up up.
-        IReadOnlyList<DeviceHolder> holders = DeviceHolders.Find(_path);
+        IReadOnlyList<DeviceHolder> holders = FindHolders();
         if (!WaitForRelease(holders.Count > 0 ? PassingMs : ReleaseMs))
         {
-            return holders.Count > 0 ? holders : DeviceHolders.Find(_path);
+            return holders.Count > 0 ? holders : FindHolders();
         }
 
         ForgetPartitions();
@@ -162,6 +162,9 @@ public sealed class KernelNbdTakeDown
             throw failure;
         }
     }
+
+    // By ioctl a thread of ours has the device open, which is what it lives by.
+    private IReadOnlyList<DeviceHolder> FindHolders() => DeviceHolders.Find(_path, IsIoctl ? _owner : 0);
 
     private bool IsOurs => KernelNbdDevice.IsOurs(_index, _identifier, _owner);
 
@@ -248,7 +251,7 @@ public sealed class KernelNbdTakeDown
         long end = MonotonicClock.Milliseconds + PassingMs;
         while (true)
         {
-            IReadOnlyList<DeviceHolder> holders = DeviceHolders.Find(_path);
+            IReadOnlyList<DeviceHolder> holders = FindHolders();
             if (holders.Count == 0 || holders.Any(holder => holder.Kind != DeviceHolderKind.Process) || MonotonicClock.Milliseconds > end)
             {
                 return holders;

@@ -32,6 +32,9 @@ internal sealed record AttachArguments
     /// <summary>Stay in the foreground.</summary>
     public bool Foreground { get; init; }
 
+    /// <summary>In the foreground: this process has started itself anew, and is protected as far as it can be.</summary>
+    public bool IsPrepared { get; init; }
+
     /// <summary>The directory made by the process that waits for us; null unless this process is the one in the background.</summary>
     public string? Entry { get; init; }
 

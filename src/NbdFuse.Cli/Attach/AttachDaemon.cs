@@ -18,6 +18,8 @@ internal sealed class AttachDaemon : IDisposable
     private readonly ILogger _logger;
     private readonly DriverContext _context;
     private readonly SemaphoreSlim _gate = new(1);
+    private readonly CommandLogOptions _logOptions;
+    private readonly IReadOnlyList<Guarantee> _protection;
     private readonly TaskCompletionSource<string> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private AttachState _state;
     private IDeviceDriver? _driver;
@@ -28,10 +30,13 @@ internal sealed class AttachDaemon : IDisposable
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="entry">The daemon's directory; belongs to this object from here on.</param>
     /// <param name="loggers">The log.</param>
-    public AttachDaemon(AttachArguments arguments, AttachEntry entry, ILoggerFactory loggers)
+    /// <param name="logOptions">How much is logged.</param>
+    public AttachDaemon(AttachArguments arguments, AttachEntry entry, ILoggerFactory loggers, CommandLogOptions logOptions)
     {
         _arguments = arguments;
         _entry = entry;
+        _logOptions = logOptions;
+        _protection = ProcessProtection.Apply();
         _context = new DriverContext(arguments, entry, loggers, Publish);
         _logger = _context.Logger;
         _state = new AttachState
@@ -54,6 +59,11 @@ internal sealed class AttachDaemon : IDisposable
         try
         {
             _entry.Write(_state);
+            foreach (Guarantee missing in _protection.Where(guarantee => !guarantee.InForce))
+            {
+                AttachLog.NotInForce(_logger, missing.Name, missing.Reason!);
+            }
+
             DriverDevice device = await BringUpAsync(signal).ConfigureAwait(false);
             if (!device.NeedsProcess)
             {
@@ -66,6 +76,8 @@ internal sealed class AttachDaemon : IDisposable
             var control = new ControlServer(_entry.SocketPath, AnswerAsync);
             await using (control.ConfigureAwait(false))
             {
+                await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
+
                 // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
                 Directory.SetCurrentDirectory("/");
                 if (!ready(device.Path))
@@ -183,6 +195,7 @@ internal sealed class AttachDaemon : IDisposable
         }
 
         await DetachAsync(force: true).ConfigureAwait(false);
+        _entry.KeepLog();
         throw new AttachException($"{_state.Device}: {end.Message}; the device was detached");
     }
 
@@ -201,7 +214,7 @@ internal sealed class AttachDaemon : IDisposable
             Attached = _state with { Connections = _driver.Connections },
             State = _isDetaching ? "detaching" : lost is not null ? "failed" : _driver.Outage is not null ? "recovering" : "online",
             Reason = lost is null ? _driver.Outage : ErrorText.OneLine(lost.Message),
-            Guarantees = _driver.Guarantees,
+            Guarantees = [.. _protection, .. _driver.Guarantees],
             CompiledMethods = JitInfo.GetCompiledMethodCount(),
             InFlight = _driver.InFlight,
             Operations = _driver.Operations,

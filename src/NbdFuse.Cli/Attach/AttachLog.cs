@@ -25,4 +25,13 @@ internal static partial class AttachLog
 
     [LoggerMessage(5207, LogLevel.Information, "driver {Driver}: {Reason}")]
     public static partial void DriverChosen(ILogger logger, string driver, string reason);
+
+    [LoggerMessage(5208, LogLevel.Information, "{Name} is not in force: {Reason}")]
+    public static partial void NotInForce(ILogger logger, string name, string reason);
+
+    [LoggerMessage(5209, LogLevel.Warning, "the rehearsal failed, code may be compiled while the device is used: {Reason}")]
+    public static partial void RehearsalFailed(ILogger logger, string reason);
+
+    [LoggerMessage(5210, LogLevel.Error, "{Reason}")]
+    public static partial void Failed(ILogger logger, string reason, Exception error);
 }

@@ -40,7 +40,15 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics);
 
     /// <inheritdoc/>
-    public IReadOnlyList<Guarantee> Guarantees => [new Guarantee("direct-io", true)];
+    public IReadOnlyList<Guarantee> Guarantees => 
+    [
+        // The helper has refused a device without it.
+        new Guarantee("direct-io", true),
+        new Guarantee("buffers-touched", true),
+        new Guarantee(
+            "flush", _export!.Info.CanFlush, _export.Info.CanFlush ? null : "the server has no FLUSH: it must not lose what it acknowledged"),
+        new Guarantee("recovery", false, "a loop device dies with its process; the driver ublk can be recovered"),
+    ];
 
     /// <summary>Why this machine cannot use the driver; null when it can.</summary>
     public static string? WhyUnusable() =>
@@ -57,7 +65,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             ? context.MountOptions with { Flags = context.MountOptions.Flags | MountFlags.ReadOnly }
             : context.MountOptions;
         FuseMount mount = FuseMounter.Mount(new MountTarget(context.Entry.MountPoint, FileName), options);
-        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers);
+        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true);
         _mounted.Start();
         Ended = EndAsync(_mounted);
         string[] answer = await PutLoopOverAsync(isReadOnly, interrupted).ConfigureAwait(false);

@@ -12,6 +12,12 @@ internal static class LoopHelperCommand
     /// <summary>Word of the helper: detach DEVICE NAME force|-.</summary>
     public const string Detach = "detach";
 
+    /// <summary>Word of the helper: partitions DEVICE. For devices that exist already. Answers PARTITION...</summary>
+    public const string Partitions = "partitions";
+
+    /// <summary>Word of the helper: release DEVICE force|-. Checks who uses the device, flushes, removes its partitions. Answers HOLDER...</summary>
+    public const string Release = "release";
+
     /// <summary>Runs.</summary>
     /// <param name="words">The words after the verb.</param>
     /// <param name="output">Standard output.</param>
@@ -32,7 +38,10 @@ internal static class LoopHelperCommand
                         ReadOnly = access == "ro",
                         BlockSize = int.Parse(block, CultureInfo.InvariantCulture),
                     }),
-                [Detach, var device, var name, var force] => DetachDevice(device, name, force == "force"),
+                [Detach, var device, var name, var force] => Holders(
+                    LoopOperations.TakeDown(device, name, force == "force", flush: true)),
+                [Partitions, var device] => string.Join('\t', PartitionNodes.Create(device).Prepend(LoopHelper.Done)),
+                [Release, var device, var force] => Holders(DeviceRelease.Release(device, force == "force", flush: true)),
                 _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),
             };
         }
@@ -64,9 +73,6 @@ internal static class LoopHelperCommand
             ]);
     }
 
-    private static string DetachDevice(string device, string name, bool force)
-    {
-        IReadOnlyList<DeviceHolder> holders = LoopOperations.TakeDown(device, name, force, flush: true);
-        return string.Join('\t', holders.Select(holder => ErrorText.OneLine(holder.ToString())).Prepend(LoopHelper.Done));
-    }
+    private static string Holders(IReadOnlyList<DeviceHolder> holders) =>
+        string.Join('\t', holders.Select(holder => ErrorText.OneLine(holder.ToString())).Prepend(LoopHelper.Done));
 }

@@ -23,6 +23,19 @@ internal static class QueueReport
             operation.Name,
             statistics.Requests(operation.Operation),
             statistics.Bytes(operation.Operation),
-            statistics.Errors(operation.Operation))),
+            statistics.Errors(operation.Operation),
+            Latency(statistics, operation.Operation))),
     ];
+
+    private static LatencyStatus? Latency(RequestQueueStatistics statistics, BlockOperation operation)
+    {
+        long requests = statistics.Requests(operation);
+        return requests == 0
+            ? null
+            : new LatencyStatus(
+                (long)statistics.TotalLatency(operation).TotalMicroseconds / requests,
+                statistics.LatencyBound(operation, 0.5),
+                statistics.LatencyBound(operation, 0.99),
+                (long)statistics.MaximumLatency(operation).TotalMicroseconds);
+    }
 }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
 using NbdFuse.Protocol;
 
@@ -10,8 +9,8 @@ namespace NbdFuse.Cli;
 /// <param name="output">Standard output.</param>
 /// <param name="error">Standard error.</param>
 /// <param name="words">The command line, the verb first.</param>
-/// <param name="loggers">Makes the log that a command line asks for.</param>
-internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnlyList<string> words, Func<ParseResult, ILoggerFactory> loggers)
+/// <param name="log">How much a command line wants to see.</param>
+internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnlyList<string> words, Func<ParseResult, CommandLogOptions> log)
 {
     /// <summary>attach.</summary>
     /// <param name="uri">The export.</param>
@@ -39,6 +38,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         };
         var mountOptions = new Option<string[]>("-o") { Description = "Mount options, as --fuse-help lists them", HelpName = "OPTION", AllowMultipleArgumentsPerToken = false };
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
+        var prepared = new Option<bool>(AttachCommand.PreparedOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
         {
             Description = $"Connections, if the server allows several (default: {NbdfuseArguments.DefaultConnections})",
@@ -65,13 +65,12 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, readOnly, foreground, connections, blockSize, mountOptions, entry,
+            uri, driver, device, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
-            using ILoggerFactory log = loggers(result);
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
@@ -84,9 +83,10 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
                 Nbd = nbd.Read(result),
+                IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],
             };
-            return await AttachCommand.RunAsync(arguments, log, output, error).ConfigureAwait(false);
+            return await AttachCommand.RunAsync(arguments, log(result), output, error).ConfigureAwait(false);
         });
         return command;
     }

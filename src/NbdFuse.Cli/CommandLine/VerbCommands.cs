@@ -99,7 +99,7 @@ internal sealed class VerbCommands
 
     private RootCommand Root(IReadOnlyList<string> words)
     {
-        var attach = new AttachVerbs(_output, _error, words, Loggers);
+        var attach = new AttachVerbs(_output, _error, words, LogOptions);
         var root = new RootCommand("Mount NBD exports as files");
         root.Subcommands.Add(Info());
         root.Subcommands.Add(List());
@@ -110,8 +110,10 @@ internal sealed class VerbCommands
         return root;
     }
 
-    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(new CommandLogOptions(
-        result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug)));
+    private CommandLogOptions LogOptions(ParseResult result) =>
+        new(result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug));
+
+    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(LogOptions(result));
 
     private Command Info()
     {

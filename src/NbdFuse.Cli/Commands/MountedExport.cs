@@ -15,6 +15,10 @@ internal sealed class MountedExport : IAsyncDisposable
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
 
+    // Of a block device: 16 MiB of payload at once are more than any disk needs, and are allocated before it is used.
+    private const int PinnedBuffers = 16;
+    private const long PinnedBytes = PinnedBuffers * (long)FuseBuffers.MaximumPayload;
+
     private static readonly TimeSpan WriteBackTimeout = TimeSpan.FromSeconds(10);
 
     private readonly NbdExport _export;
@@ -32,8 +36,11 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="options">Options of the mount.</param>
     /// <param name="loggers">The log.</param>
+    /// <param name="isPinned">
+    /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
+    /// </param>
     public MountedExport(
-        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers)
+        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, bool isPinned = false)
     {
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
@@ -41,9 +48,15 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
+        var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
         _queue = new RequestQueue(
-            DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
+            DeviceStack.Build(export, ready, QueueCapacity), ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
+        if (isPinned)
+        {
+            _buffers.Pin(PinnedBuffers);
+        }
+
         _session = new FuseSession(
             _loop,
             mount.Device,
@@ -81,7 +94,9 @@ internal sealed class MountedExport : IAsyncDisposable
     public async Task AbortAsync()
     {
         _session.Abort(Errno.EIO);
-        await _session.Completion.ConfigureAwait(false);
+
+        // A loop that has died ends nothing any more.
+        await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
     }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>

@@ -109,7 +109,7 @@ internal sealed class AttachedDevice : IAsyncDisposable
     {
         ToolResult result = RunAsync("status", "--json").GetAwaiter().GetResult().EnsureSuccess();
         using JsonDocument document = JsonDocument.Parse(result.Output);
-        return Assert.Single(document.RootElement.EnumerateArray()).Clone();
+        return Assert.Single(document.RootElement.GetProperty("devices").EnumerateArray()).Clone();
     }
 
     /// <summary>Kills the daemon.</summary>

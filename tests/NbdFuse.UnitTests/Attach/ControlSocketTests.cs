@@ -65,25 +65,63 @@ public sealed class ControlSocketTests
     }
 
     [Fact]
-    public async Task Silent_clients_are_dropped_and_others_served_then()
+    public async Task Silent_clients_keep_nobody_waiting_and_the_oldest_are_dropped()
     {
         using var directory = new TempDirectory();
         await using var server = new ControlServer(
-            directory["s"], _ => Task.FromResult(new ControlReply { Ok = true }), TimeSpan.FromMilliseconds(100));
+            directory["s"], _ => Task.FromResult(new ControlReply { Ok = true }), TimeSpan.FromHours(1));
         List<Socket> silent = [];
+        try
+        {
+            for (int i = 0; i < ControlServer.MaximumSilent * 2; i++)
+            {
+                silent.Add(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified));
+                await silent[i].ConnectAsync(new UnixDomainSocketEndPoint(directory["s"]));
+            }
+
+            ControlReply? reply = await ControlClient.AskAsync(directory["s"], new ControlRequest { Request = "status" }, Patience);
+            Assert.True(reply?.Ok);
+            Assert.Equal(0, await Deadline.Within(silent[0].ReceiveAsync(new byte[1]), "the oldest to be dropped"));
+        }
+        finally
+        {
+            silent.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task Clients_are_answered_while_another_waits_and_the_end_does_not_wait_for_silent_ones()
+    {
+        using var directory = new TempDirectory();
+        var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var server = new ControlServer(
+            directory["s"],
+            async request =>
+            {
+                if (request.Force)
+                {
+                    reached.SetResult();
+                    await release.Task;
+                }
+
+                return new ControlReply { Ok = true };
+            },
+            TimeSpan.FromHours(1));
+        using var silent = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await silent.ConnectAsync(new UnixDomainSocketEndPoint(directory["s"]));
+        Task<ControlReply?> slow = ControlClient.AskAsync(directory["s"], new ControlRequest { Force = true }, Patience);
+        await Deadline.Within(reached.Task, "the slow request to arrive");
         for (int i = 0; i < 20; i++)
         {
-            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            silent.Add(socket);
-            if (i < 12)
-            {
-                await socket.ConnectAsync(new UnixDomainSocketEndPoint(directory["s"]));
-            }
+            Assert.True((await ControlClient.AskAsync(directory["s"], new ControlRequest(), Patience))?.Ok);
         }
 
-        ControlReply? reply = await ControlClient.AskAsync(directory["s"], new ControlRequest { Request = "status" }, Patience);
-        Assert.True(reply?.Ok);
-        silent.ForEach(socket => socket.Dispose());
+        Assert.False(slow.IsCompleted);
+        Task end = server.DisposeAsync().AsTask();
+        release.SetResult();
+        await Deadline.Within(end, "the end");
+        Assert.True((await slow)?.Ok);
     }
 
     [Fact]
