@@ -40,7 +40,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics);
 
     /// <inheritdoc/>
-    public IReadOnlyList<Guarantee> Guarantees => 
+    public IReadOnlyList<Guarantee> Guarantees =>
     [
         // The helper has refused a device without it.
         new Guarantee("direct-io", true),
