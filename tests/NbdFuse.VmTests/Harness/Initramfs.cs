@@ -37,7 +37,7 @@ internal static class Initramfs
             archive.AddFile(library, File.ReadAllBytes(library), GuestFile.ProgramMode);
         }
 
-        string[] disk = options.Programs.Count > 0 ? ["virtio_blk"] : [];
+        string[] disk = options.HasDisk ? ["virtio_blk"] : [];
         List<string> modules = parts.Modules.Closure(
             [.. BaseModules, .. disk, .. options.Modules.Select(static line => line.Split(' ')[0]), .. options.AvailableModules]);
         parts.Modules.AddTo(archive, $"lib/modules/{parts.Release}", modules);
@@ -50,6 +50,11 @@ internal static class Initramfs
             {
                 archive.AddFile("etc/mke2fs.conf", File.ReadAllBytes("/etc/mke2fs.conf"), GuestFile.DefaultMode);
             }
+        }
+
+        if (options.HasGuestTool)
+        {
+            archive.AddFile("bin/guest-tool", Text(GuestToolFiles.Wrapper), GuestFile.ProgramMode);
         }
 
         foreach (GuestFile extra in options.Files)
