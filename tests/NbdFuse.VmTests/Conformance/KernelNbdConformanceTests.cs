@@ -11,6 +11,9 @@ public sealed class KernelNbdConformanceTests(KernelNbdConformanceTests.Device d
     [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
     public Task Device_of_nbd_client_behaves(string name) => device.AssertAsync(name);
 
+    [Fact]
+    public Task Device_of_nbd_client_disconnects() => device.AssertDetachesAsync();
+
     /// <summary>/dev/nbd0.</summary>
     public sealed class Device() : DeviceConformance(new GuestOptions { Modules = ["nbd nbds_max=1"], Programs = ["nbd-client"] })
     {

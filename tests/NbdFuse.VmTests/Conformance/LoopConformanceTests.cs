@@ -11,6 +11,9 @@ public sealed class LoopConformanceTests(LoopConformanceTests.Device device) : I
     [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
     public Task Loop_device_over_the_mounted_file_behaves(string name) => device.AssertAsync(name);
 
+    [Fact]
+    public Task Loop_device_over_the_mounted_file_detaches() => device.AssertDetachesAsync();
+
     /// <summary>A loop device.</summary>
     public sealed class Device() : DeviceConformance(new GuestOptions { Programs = ["losetup"] })
     {

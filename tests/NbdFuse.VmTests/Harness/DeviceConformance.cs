@@ -16,6 +16,9 @@ namespace NbdFuse.VmTests.Harness;
 ///     [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
 ///     public Task Ublk_device_behaves(string name) => device.AssertAsync(name);
 ///
+///     [Fact]
+///     public Task Ublk_device_detaches() => device.AssertDetachesAsync();
+///
 ///     public sealed class Device() : DeviceConformance(new GuestOptions { Modules = ["ublk_drv"] })
 ///     {
 ///         protected override async Task&lt;string&gt; AttachAsync(Guest guest, string uri) =>
@@ -30,7 +33,7 @@ public abstract class DeviceConformance(GuestOptions options) : GuestFixture(opt
     private static readonly TimeSpan ListTimeout = TimeSpan.FromMinutes(3);
 
     private RealServer? _server;
-    private Task<IReadOnlyDictionary<string, string>>? _verdicts;
+    private Task<Run>? _run;
 
     /// <summary>What the server of the host serves.</summary>
     protected virtual RealServerOptions ServerOptions => new() { Transport = ServerTransport.Tcp, Size = 16 << 20 };
@@ -39,9 +42,21 @@ public abstract class DeviceConformance(GuestOptions options) : GuestFixture(opt
     /// <param name="name">A name of <see cref="BlockConformance.Names"/> (or <see cref="BlockConformance.ReadOnlyNames"/>, if the export is read-only).</param>
     public async Task AssertAsync(string name)
     {
-        IReadOnlyDictionary<string, string> verdicts = await (_verdicts ??= RunAsync()).ConfigureAwait(false);
-        Assert.True(verdicts.TryGetValue(name, out string? verdict), $"The guest ran no case '{name}'.");
-        Assert.True(verdict.StartsWith("PASS ", StringComparison.Ordinal), verdict);
+        Run run = await (_run ??= RunAsync()).ConfigureAwait(false);
+        if (!run.Verdicts.TryGetValue(name, out string? verdict) || !verdict.StartsWith("PASS ", StringComparison.Ordinal))
+        {
+            Assert.Fail($"{verdict ?? $"The guest ran no case '{name}'."}\n--- logs in the guest\n{run.Logs}");
+        }
+    }
+
+    /// <summary>Takes the device down after the list, and fails the test when the kernel has complained meanwhile.</summary>
+    public async Task AssertDetachesAsync()
+    {
+        Run run = await (_run ??= RunAsync()).ConfigureAwait(false);
+        Guest guest = await GuestAsync().ConfigureAwait(false);
+        guest.AssertHealthy();
+        await DetachAsync(guest, run.Device).ConfigureAwait(false);
+        guest.AssertHealthy();
     }
 
     /// <inheritdoc/>
@@ -67,9 +82,14 @@ public abstract class DeviceConformance(GuestOptions options) : GuestFixture(opt
     /// <param name="device">What <see cref="AttachAsync"/> has returned.</param>
     protected virtual Task DetachAsync(Guest guest, string device) => Task.CompletedTask;
 
-    private async Task<IReadOnlyDictionary<string, string>> RunAsync()
+    private async Task<Run> RunAsync()
     {
         Guest guest = await GuestAsync().ConfigureAwait(false);
+        if (_server is not null)
+        {
+            await _server.DisposeAsync().ConfigureAwait(false);
+        }
+
         _server = await RealServers.NbdkitFile(ServerOptions).ConfigureAwait(false);
         string device = await AttachAsync(guest, Guest.UriOf(_server)).ConfigureAwait(false);
         GuestResult result = await guest.RunAsync($"guest-tool conformance {device}", ListTimeout).ConfigureAwait(false);
@@ -83,13 +103,14 @@ public abstract class DeviceConformance(GuestOptions options) : GuestFixture(opt
             }
         }
 
+        GuestResult logs = await guest.RunAsync("tail -n 50 /run/*.log 2>/dev/null || true").ConfigureAwait(false);
         if (verdicts.Count == 0 || result.ExitCode is not 0 and not 1)
         {
-            Assert.Fail($"The list did not run: {result}");
+            Assert.Fail($"The list did not run: {result}\n--- logs in the guest\n{logs.Output}\n--- the server\n{_server.Log}");
         }
 
-        await DetachAsync(guest, device).ConfigureAwait(false);
-        guest.AssertHealthy();
-        return verdicts;
+        return new Run(device, verdicts, $"{logs.Output}\n--- the server\n{_server.Log}");
     }
+
+    private sealed record Run(string Device, IReadOnlyDictionary<string, string> Verdicts, string Logs);
 }

@@ -24,6 +24,7 @@ internal static class Initramfs
         // What process 1 says before /dev is mounted goes to the console.
         archive.AddCharacterDevice("dev/console", 5, 1);
         archive.AddFile("init", Resource("init.sh"), GuestFile.ProgramMode);
+        archive.AddFile("harness", Resource("harness.sh"), GuestFile.ProgramMode);
         archive.AddFile("bb/busybox", File.ReadAllBytes(parts.Busybox), GuestFile.ProgramMode);
         archive.AddLink("sbin/modprobe", "/bb/busybox");
         archive.AddLink("etc/mtab", "/proc/mounts");
