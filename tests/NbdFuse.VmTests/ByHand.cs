@@ -18,6 +18,7 @@ public sealed class ByHand
             Modules = Words("MODULES", "nbd,ublk_drv", ','),
             AvailableModules = Words("AVAILABLE", string.Empty, ','),
             Programs = Words("PROGRAMS", "losetup,mkfs.ext4,e2fsck,nbd-client,blkdiscard", ','),
+            HasGuestTool = Variable("TOOL", string.Empty).Length > 0,
             KernelArguments = Variable("KERNEL", string.Empty),
         });
         Console.Error.WriteLine($"The guest is up after {guest.BootTime.TotalSeconds:0.0} s. This machine is 10.0.2.2 in there.");

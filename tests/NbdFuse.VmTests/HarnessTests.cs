@@ -54,6 +54,17 @@ public sealed class HarnessTests(HarnessTests.PlainGuest fixture) : IClassFixtur
     }
 
     [Fact]
+    public async Task Process_left_behind_leaves_no_zombie()
+    {
+        Guest guest = await fixture.GuestAsync();
+
+        GuestResult result = await guest.RunAsync("sleep 0.1 >/dev/null 2>&1 & echo $!");
+
+        // It is gone in the end, also for kill.
+        (await guest.RunAsync($"while kill -0 {result.EnsureSuccess().Output.Trim()}; do sleep 0.1; done")).EnsureSuccess();
+    }
+
+    [Fact]
     public async Task Guest_is_what_it_should_be()
     {
         Guest guest = await fixture.GuestAsync();

@@ -6,7 +6,7 @@ using System.Text;
 namespace NbdFuse.VmTests.Harness;
 
 /// <summary>
-/// The line to the shell of a guest (a port of virtio-serial; the other end is init.sh). To the guest: <c>RUN ID BASE64</c>,
+/// The line to the shell of a guest (a port of virtio-serial; the other end is harness.sh). To the guest: <c>RUN ID BASE64</c>,
 /// <c>DUMP ID</c>, <c>OFF</c>. From it: <c>READY UPTIME</c>, then <c>END ID CODE STDOUT-LENGTH STDERR-LENGTH</c> or
 /// <c>PART ...</c>, followed by so many bytes.
 /// </summary>

@@ -20,8 +20,16 @@ public sealed record GuestOptions
     /// </summary>
     public IReadOnlyList<string> Programs { get; init; } = [];
 
+    /// <summary>
+    /// Whether there is a command <c>guest-tool</c>: tests/NbdFuse.GuestTool, with the runtime of this machine.
+    /// </summary>
+    public bool HasGuestTool { get; init; }
+
     /// <summary>Further files.</summary>
     public IReadOnlyList<GuestFile> Files { get; init; } = [];
+
+    /// <summary>Whether there is a disk with programs.</summary>
+    internal bool HasDisk => Programs.Count > 0 || HasGuestTool;
 
     /// <summary>Further arguments of the kernel.</summary>
     public string KernelArguments { get; init; } = string.Empty;

@@ -35,10 +35,16 @@ internal static class HostPrograms
     /// <summary>Makes a read-only ext4 image whose root is the guest's /usr. Made once per set of files.</summary>
     /// <param name="directory">Where images are kept.</param>
     /// <param name="names">Names of the programs.</param>
+    /// <param name="extra">Further files: path below /usr, and where it is here.</param>
     /// <returns>Path of the image.</returns>
-    public static string BuildDisk(string directory, IEnumerable<string> names)
+    public static string BuildDisk(string directory, IEnumerable<string> names, IEnumerable<(string Target, string Source)> extra)
     {
         var files = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach ((string target, string source) in extra)
+        {
+            files[target] = source;
+        }
+
         foreach (string name in names)
         {
             string program = Requires.Command(name);

@@ -24,6 +24,7 @@ internal static class Initramfs
         // What process 1 says before /dev is mounted goes to the console.
         archive.AddCharacterDevice("dev/console", 5, 1);
         archive.AddFile("init", Resource("init.sh"), GuestFile.ProgramMode);
+        archive.AddFile("harness", Resource("harness.sh"), GuestFile.ProgramMode);
         archive.AddFile("bb/busybox", File.ReadAllBytes(parts.Busybox), GuestFile.ProgramMode);
         archive.AddLink("sbin/modprobe", "/bb/busybox");
         archive.AddLink("etc/mtab", "/proc/mounts");
@@ -37,7 +38,7 @@ internal static class Initramfs
             archive.AddFile(library, File.ReadAllBytes(library), GuestFile.ProgramMode);
         }
 
-        string[] disk = options.Programs.Count > 0 ? ["virtio_blk"] : [];
+        string[] disk = options.HasDisk ? ["virtio_blk"] : [];
         List<string> modules = parts.Modules.Closure(
             [.. BaseModules, .. disk, .. options.Modules.Select(static line => line.Split(' ')[0]), .. options.AvailableModules]);
         parts.Modules.AddTo(archive, $"lib/modules/{parts.Release}", modules);
@@ -50,6 +51,11 @@ internal static class Initramfs
             {
                 archive.AddFile("etc/mke2fs.conf", File.ReadAllBytes("/etc/mke2fs.conf"), GuestFile.DefaultMode);
             }
+        }
+
+        if (options.HasGuestTool)
+        {
+            archive.AddFile("bin/guest-tool", Text(GuestToolFiles.Wrapper), GuestFile.ProgramMode);
         }
 
         foreach (GuestFile extra in options.Files)

@@ -48,11 +48,11 @@ internal sealed class Qemu : IDisposable
         using FileStream output = File.Create(log);
         using FileStream input = File.OpenRead("/dev/null");
         int outputFd = (int)output.SafeFileHandle.DangerousGetHandle();
-        string[] disk = options.Programs.Count == 0
+        string[] disk = !options.HasDisk
             ? []
             :
             [
-                "-drive", $"if=none,id=programs,format=raw,readonly=on,file={HostPrograms.BuildDisk(parts.Cache, options.Programs)}",
+                "-drive", $"if=none,id=programs,format=raw,readonly=on,file={BuildDisk(parts, options)}",
                 "-device", "virtio-blk-pci,drive=programs",
             ];
         ChildProcess process = ChildProcess.Spawn(new SpawnOptions
@@ -88,6 +88,9 @@ internal sealed class Qemu : IDisposable
         _process.WaitForExit(TimeSpan.FromSeconds(30));
         _process.Dispose();
     }
+
+    private static string BuildDisk(GuestParts parts, GuestOptions options) =>
+        HostPrograms.BuildDisk(parts.Cache, options.Programs, options.HasGuestTool ? GuestToolFiles.Find() : []);
 
     // The console shows warnings and worse. What can be done without costs a second of each boot.
     private static string KernelArguments(GuestOptions options) =>

@@ -5,8 +5,7 @@ using Xunit;
 namespace NbdFuse.VmTests.KernelNbd;
 
 /// <summary>Servers that die, come back, come back as another, or hang.</summary>
-[Collection(nameof(KernelNbdCollection))]
-public sealed class KernelNbdOutageTests(KernelNbdGuest fixture)
+public sealed class KernelNbdOutageTests(KernelNbdGuest fixture) : IClassFixture<KernelNbdGuest>
 {
     [Fact]
     public async Task Server_killed_and_restarted_under_load_is_not_noticed_by_users_of_the_device()
@@ -29,7 +28,7 @@ public sealed class KernelNbdOutageTests(KernelNbdGuest fixture)
         (await load).EnsureSuccess();
         GuestResult after = await guest.RunAsync($"nbdfuse status | awk 'NR==2 {{print $3, $6}}'; nbdfuse detach {device}");
         Assert.Equal("online 1\n", after.EnsureSuccess().Output);
-        guest.AssertHealthy();
+        guest.AssertHealthy(KernelProblemKind.IoError);
     }
 
     [Fact]
@@ -96,7 +95,7 @@ public sealed class KernelNbdOutageTests(KernelNbdGuest fixture)
             """, TimeSpan.FromMinutes(2));
 
         Assert.Equal("unsupervised\nnothing is attached\n", result.EnsureSuccess().Output);
-        guest.AssertHealthy();
+        guest.AssertHealthy(KernelProblemKind.IoError);
     }
 
     private static string Name(string device) => Path.GetFileName(device);

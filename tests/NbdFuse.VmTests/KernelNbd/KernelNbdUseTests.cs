@@ -7,8 +7,7 @@ using Xunit;
 namespace NbdFuse.VmTests.KernelNbd;
 
 /// <summary>Devices of the kernel's nbd driver, from attaching to detaching, over real servers.</summary>
-[Collection(nameof(KernelNbdCollection))]
-public sealed class KernelNbdUseTests(KernelNbdGuest fixture)
+public sealed class KernelNbdUseTests(KernelNbdGuest fixture) : IClassFixture<KernelNbdGuest>
 {
     [Theory]
     [InlineData(RealServerKind.Nbdkit)]
