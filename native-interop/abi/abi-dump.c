@@ -16,5 +16,6 @@ int main(void)
     dump_block_constants();
     dump_system_constants();
     dump_netlink();
+    dump_ring_and_ublk();
     return 0;
 }

@@ -19,8 +19,8 @@ public sealed record AttachEntry(string Directory)
     /// <summary>The log of a daemon in the background.</summary>
     public string LogPath => Path.Combine(Directory, "log");
 
-    /// <summary>Socket of the server with which a daemon rehearses.</summary>
-    public string RehearsalPath => Path.Combine(Directory, "rehearsal");
+    /// <summary>Socket of the server with which a daemon rehearses. No longer than that of the control socket: paths of sockets are short.</summary>
+    public string RehearsalPath => Path.Combine(Directory, "try");
 
     /// <summary>Name that the loop device carries.</summary>
     public string LoopName => $"nbdfuse:{Path.GetFileName(Directory)}";

@@ -63,6 +63,21 @@ public static class DeviceHolders
         return result;
     }
 
+    /// <summary>Finds where a device or one of its partitions is mounted, as this process sees it.</summary>
+    /// <param name="device">The whole device.</param>
+    /// <returns>Mountpoints, the last one mounted first: mounts may stand in each other.</returns>
+    public static IReadOnlyList<string> FindMountPoints(string device)
+    {
+        List<string> nodes = [device, .. PartitionNodes.Numbers(device).Select(number => PartitionNodes.NodeOf(device, number))];
+        List<DeviceHolder> mounts = [];
+        foreach (string line in Lines("/proc/self/mountinfo"))
+        {
+            AddMount(line, nodes, mounts);
+        }
+
+        return [.. mounts.Select(mount => mount.What).Reverse()];
+    }
+
     /// <summary>Which of several devices is mounted at a line of mountinfo (proc_pid_mountinfo(5)).</summary>
     /// <param name="line">The line.</param>
     /// <param name="nodes">Paths of devices.</param>

@@ -3,7 +3,7 @@ using NbdFuse.Native;
 namespace NbdFuse.Attach;
 
 /// <summary>Nodes in /dev, for machines where neither devtmpfs nor udev makes them.</summary>
-internal static class DeviceNode
+public static class DeviceNode
 {
     // Read and write for the owner, as for every disk.
     private const uint Mode = FileStatus.TypeBlock | 0x180;

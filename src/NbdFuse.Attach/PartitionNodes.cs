@@ -15,11 +15,11 @@ public static class PartitionNodes
     /// <exception cref="AttachException">A node could not be made.</exception>
     public static IReadOnlyList<string> Create(string path)
     {
-        if (Numbers(path).Count == 0)
+        if (Numbers(path).Count == 0 && !LoopDevice.TryNumber(path, out _))
         {
             using FileDescriptor device = LoopDevice.Own(Posix.Open(path, OpenFlags.ReadOnly), path);
 
-            // First the kernel's own parser, which knows more kinds of tables. Some drivers scan by themselves, others refuse this.
+            // First the kernel's own parser, which knows more kinds of tables. Loop devices have just been scanned.
             Posix.Ioctl(device.Value, BlockConstants.RereadPartitions, 0);
         }
 

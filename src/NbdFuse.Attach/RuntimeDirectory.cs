@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using NbdFuse.Native;
 
 namespace NbdFuse.Attach;
@@ -8,6 +7,11 @@ public static class RuntimeDirectory
 {
     /// <summary>Name of the environment variable that names another directory.</summary>
     public const string Variable = "NBDFUSE_RUNTIME_DIR";
+
+    // sun_path of sockaddr_un (unix(7)), less its terminator.
+    private const int MaximumSocketPath = 107;
+
+    private const int NameLength = 12;
 
     // rwx for the owner.
     private const int Private = 0x1C0;
@@ -40,13 +44,21 @@ public static class RuntimeDirectory
     public static AttachEntry CreateEntry()
     {
         string root = FullPath;
+
+        // Not by the cryptographic generator, which is OpenSSL's: an initramfs has none, and nobody else may enter the directory.
+        string name = Guid.NewGuid().ToString("n")[..NameLength];
+        var entry = new AttachEntry(Path.Combine(root, name));
+        if (System.Text.Encoding.UTF8.GetByteCount(entry.SocketPath) > MaximumSocketPath)
+        {
+            throw new AttachException($"{root}: too long for the path of a socket in it; name a shorter one with {Variable}");
+        }
+
         if (Path.GetDirectoryName(root) is { } parent)
         {
             Directory.CreateDirectory(parent);
         }
 
         Make(root, mayExist: true);
-        var entry = new AttachEntry(Path.Combine(root, RandomNumberGenerator.GetHexString(12, lowercase: true)));
         Make(entry.Directory, mayExist: false);
         Make(entry.MountPoint, mayExist: false);
         return entry;

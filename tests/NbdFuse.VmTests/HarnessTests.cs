@@ -54,6 +54,17 @@ public sealed class HarnessTests(HarnessTests.PlainGuest fixture) : IClassFixtur
     }
 
     [Fact]
+    public async Task Cable_can_be_pulled()
+    {
+        Guest guest = await fixture.GuestAsync();
+        const string Carrier = "cat /sys/class/net/eth0/carrier";
+        await guest.SetLinkAsync(isUp: false);
+        (await guest.RunAsync($"until [ $({Carrier}) = 0 ]; do sleep 0.1; done")).EnsureSuccess();
+        await guest.SetLinkAsync(isUp: true);
+        (await guest.RunAsync($"until [ $({Carrier}) = 1 ]; do sleep 0.1; done")).EnsureSuccess();
+    }
+
+    [Fact]
     public async Task Process_left_behind_leaves_no_zombie()
     {
         Guest guest = await fixture.GuestAsync();
@@ -92,9 +103,11 @@ public sealed class HarnessTests(HarnessTests.PlainGuest fixture) : IClassFixtur
     public async Task Panic_is_told_and_ends_the_guest()
     {
         int qemu;
-        await using (Guest guest = await Guest.StartAsync())
+        await using (Guest guest = await Guest.StartAsync(new GuestOptions { MemoryMiB = 192, KernelArguments = "nbdfuse.test=1" }))
         {
             qemu = guest.QemuId;
+            GuestResult facts = await guest.RunAsync("cat /proc/cmdline; awk '/MemTotal/ { print ($2 < 192 * 1024) }' /proc/meminfo");
+            Assert.EndsWith(" nbdfuse.test=1\n1\n", facts.EnsureSuccess().Output, StringComparison.Ordinal);
             GuestDiedException error = await Assert.ThrowsAsync<GuestDiedException>(
                 () => guest.RunAsync("echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 1000"));
 

@@ -36,6 +36,7 @@ kernel_source() {
     # 6.1 of bookworm itself has no ublk_drv.
     suite=$codename
     [[ $codename != bookworm ]] || suite=bookworm-backports
+    # shellcheck disable=SC2016 # apt expands it
     mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' |
         awk -v release="$codename" '$2 == release && $3 == "main" { print $1; exit }')
     [[ -n $mirror ]] || die "apt has no source for '$codename main': the kernel for guests is taken from there"

@@ -17,6 +17,9 @@ internal sealed record AttachArguments
     /// <summary>The device to use, or null for a free one.</summary>
     public string? Device { get; init; }
 
+    /// <summary>Go on with <see cref="Device"/>, which a dead process has left behind, instead of making one.</summary>
+    public bool Recover { get; init; }
+
     /// <summary>No writes, whatever the server allows.</summary>
     public bool ReadOnly { get; init; }
 

@@ -73,23 +73,7 @@ internal sealed class AttachDaemon : IDisposable
                 return 0;
             }
 
-            var control = new ControlServer(_entry.SocketPath, AnswerAsync);
-            await using (control.ConfigureAwait(false))
-            {
-                await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
-
-                // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
-                Directory.SetCurrentDirectory("/");
-                if (!ready(device.Path))
-                {
-                    AttachLog.Warning(_logger, "the process that asked for the device is gone: it is detached again");
-                    await DetachAsync(force: true).ConfigureAwait(false);
-                }
-
-                await ServeAsync(signals, signal).ConfigureAwait(false);
-                _entry.Remove();
-            }
-
+            await ServeOrTakeDownAsync(device, ready, signals, signal).ConfigureAwait(false);
             return 0;
         }
         finally
@@ -108,6 +92,36 @@ internal sealed class AttachDaemon : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _gate.Dispose();
+
+    private async Task ServeOrTakeDownAsync(DriverDevice device, Func<string, bool> ready, AttachSignals signals, Task<int> signal)
+    {
+        try
+        {
+            var control = new ControlServer(_entry.SocketPath, AnswerAsync);
+            await using (control.ConfigureAwait(false))
+            {
+                await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
+
+                // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
+                Directory.SetCurrentDirectory("/");
+                if (!ready(device.Path))
+                {
+                    AttachLog.Warning(_logger, "the process that asked for the device is gone: it is detached again");
+                    await DetachAsync(force: true).ConfigureAwait(false);
+                }
+
+                await ServeAsync(signals, signal).ConfigureAwait(false);
+                _entry.Remove();
+            }
+        }
+        catch when (!_done.Task.IsCompleted && !_arguments.Recover)
+        {
+            // Whatever it was: without this process the device would be dead, and with its entry nobody would know of it any more.
+            // One that was taken over stays for another attempt.
+            await DetachAsync(force: true).ConfigureAwait(false);
+            throw;
+        }
+    }
 
     private void Publish(Func<AttachState, AttachState> change)
     {

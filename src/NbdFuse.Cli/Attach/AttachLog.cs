@@ -32,6 +32,9 @@ internal static partial class AttachLog
     [LoggerMessage(5209, LogLevel.Warning, "the rehearsal failed, code may be compiled while the device is used: {Reason}")]
     public static partial void RehearsalFailed(ILogger logger, string reason);
 
+    [LoggerMessage(5211, LogLevel.Critical, "{Device}: {Reason}; this process ends, requests wait: 'nbdfuse attach {Option} {Device}' goes on")]
+    public static partial void ServiceFailed(ILogger logger, string device, string reason, string option);
+
     [LoggerMessage(5210, LogLevel.Error, "{Reason}")]
     public static partial void Failed(ILogger logger, string reason, Exception error);
 }

@@ -46,7 +46,7 @@ internal sealed class AttachLogWriter : IDisposable
     public void Flush()
     {
         var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        if (!_queue.IsAddingCompleted && _queue.TryAdd((null, reached)))
+        if (!_queue.IsAddingCompleted && _queue.TryAdd((null, reached), Patience))
         {
             reached.Task.Wait(Patience);
         }

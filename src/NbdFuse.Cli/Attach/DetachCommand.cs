@@ -26,18 +26,26 @@ internal static class DetachCommand
             throw new AttachException($"{resolved.Device} was not attached by nbdfuse; 'nbdfuse status' lists what was");
         }
 
-        if (resolved.MountPoint is { } mountPoint && !force)
+        if (resolved.MountPoint is { } named && !force)
         {
-            Unmount(resolved.Device, mountPoint);
+            Unmount(resolved.Device, named);
         }
 
+        // Looked for while the device is ours for certain: its number may belong to somebody else afterwards.
+        IReadOnlyList<string> mountPoints = force ? DeviceHolders.FindMountPoints(resolved.Device) : [];
         string? warning = AttachEntry.IsAlive(state)
             ? await AskAsync(entry, state, force).ConfigureAwait(false)
             : CleanUp(entry, state, force);
-        if (force && resolved.MountPoint is { } busy)
+        foreach (string mountPoint in mountPoints)
         {
-            Posix.Umount2(busy, Posix.UnmountDetach | Posix.UnmountNoFollow);
-            warning = null;
+            // After the requests have failed: before, whoever is in there might be waiting for an answer that does not come.
+            Posix.Umount2(mountPoint, Posix.UnmountDetach | Posix.UnmountNoFollow);
+        }
+
+        if (mountPoints.Count > 0)
+        {
+            IReadOnlyList<DeviceHolder> rest = DeviceHolders.Find(resolved.Device);
+            warning = rest.Count == 0 ? null : $"{string.Join(", ", rest)}: the kernel frees {resolved.Device} when that ends";
         }
 
         if (warning is not null)

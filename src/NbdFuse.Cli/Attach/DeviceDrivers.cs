@@ -13,6 +13,7 @@ internal static class DeviceDrivers
     /// <summary>All of them, the best first: the order in which <see cref="Automatic"/> tries them.</summary>
     public static readonly IReadOnlyList<DriverEntry> All =
     [
+        new DriverEntry(new UblkKind(), IsAutomatic: true, UblkDriver.WhyUnusable, context => new UblkDriver(context)),
         new DriverEntry(new LoopKind(), IsAutomatic: true, LoopDriver.WhyUnusable, context => new LoopDriver(context)),
         new DriverEntry(new KernelNbdKind(), IsAutomatic: false, NbdDriver.WhyUnusable, context => new NbdDriver(context)),
     ];

@@ -1,11 +1,14 @@
 using System.Globalization;
 using NbdFuse.Attach;
+using NbdFuse.Native;
 
 namespace NbdFuse.Cli;
 
 /// <summary>The helper process of <see cref="LoopHelper"/>: one line on standard output, fields separated by tabs.</summary>
 internal static class LoopHelperCommand
 {
+    private const int StandardOutput = 1;
+
     /// <summary>Word of the helper: attach FILE NAME DEVICE|- ro|rw BLOCK-SIZE; 0 chooses. Answers DEVICE SIZE BLOCK-SIZE PARTITION...</summary>
     public const string Attach = "attach";
 
@@ -20,11 +23,11 @@ internal static class LoopHelperCommand
 
     /// <summary>Runs.</summary>
     /// <param name="words">The words after the verb.</param>
-    /// <param name="output">Standard output.</param>
     /// <returns>The exit code.</returns>
-    public static async Task<int> RunAsync(IReadOnlyList<string> words, TextWriter output)
+    public static int Run(IReadOnlyList<string> words)
     {
         string answer;
+        string? attached = null;
         try
         {
             answer = words switch
@@ -37,7 +40,8 @@ internal static class LoopHelperCommand
                         Name = name,
                         ReadOnly = access == "ro",
                         BlockSize = int.Parse(block, CultureInfo.InvariantCulture),
-                    }),
+                    },
+                    out attached),
                 [Detach, var device, var name, var force] => Holders(
                     LoopOperations.TakeDown(device, name, force == "force", flush: true)),
                 [Partitions, var device] => string.Join('\t', PartitionNodes.Create(device).Prepend(LoopHelper.Done)),
@@ -54,14 +58,22 @@ internal static class LoopHelperCommand
             answer = $"{LoopHelper.Error}\t{ErrorText.OneLine(e.Message)}";
         }
 
-        await output.WriteAsync(answer + "\n").ConfigureAwait(false);
-        await output.FlushAsync().ConfigureAwait(false);
+        // By descriptor: a console swallows that nobody reads any more.
+        using FileDescriptor pipe = FileDescriptor.Own(StandardOutput);
+        if (!PipeText.Write(pipe, answer + "\n") && attached is not null)
+        {
+            // The daemon died meanwhile, and whoever cleaned up after it saw no device yet.
+            LoopOperations.TakeDown(attached, words[2], force: true, flush: false);
+            return MountCommand.Failed;
+        }
+
         return 0;
     }
 
-    private static string AttachDevice(string file, LoopAttachOptions options)
+    private static string AttachDevice(string file, LoopAttachOptions options, out string device)
     {
         LoopAttachment attached = LoopOperations.Attach(file, options);
+        device = attached.Device;
         return string.Join(
             '\t',
             [

@@ -37,6 +37,16 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             },
         };
         var mountOptions = new Option<string[]>("-o") { Description = "Mount options, as --fuse-help lists them", HelpName = "OPTION", AllowMultipleArgumentsPerToken = false };
+        var recover = new Option<string>(RecoveryWords.Option)
+        {
+            Description = "Go on with a ublk device whose process has died; without URI with the words of its attach",
+            HelpName = "DEV",
+        };
+        if (words.Contains(RecoveryWords.Option))
+        {
+            uri.Arity = ArgumentArity.ZeroOrOne;
+        }
+
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
         var prepared = new Option<bool>(AttachCommand.PreparedOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
@@ -65,17 +75,24 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
+            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
+            string? recovered = result.GetValue(recover);
+            if (recovered is not null && result.GetResult(uri) is not { Tokens.Count: > 0 })
+            {
+                return await new VerbCommands(output, error).RunAsync(["attach", .. RecoveryWords.Find(recovered)]).ConfigureAwait(false);
+            }
+
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
-                Device = result.GetValue(device),
-                Driver = result.GetValue(driver) ?? DeviceDrivers.Automatic,
+                Device = recovered ?? result.GetValue(device),
+                Recover = recovered is not null,
+                Driver = recovered is not null ? UblkKind.Name : result.GetValue(driver) ?? DeviceDrivers.Automatic,
                 BlockSize = result.GetValue(blockSize) ?? 0,
                 ReadOnly = result.GetValue(readOnly),
                 Connections = result.GetValue(connections) ?? NbdfuseArguments.DefaultConnections,

@@ -41,7 +41,7 @@ internal static class HelpTexts
             nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
             nbdfuse list [--json] URI
             nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
-            nbdfuse attach [--device DEV] [--read-only] [--foreground] [-C N] URI
+            nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
             nbdfuse help [info|list|serve|attach|detach|status]

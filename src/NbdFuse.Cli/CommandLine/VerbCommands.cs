@@ -47,7 +47,7 @@ internal sealed class VerbCommands
             case NbdIoctlHelper.Verb:
                 return await NbdIoctlHelper.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
             case LoopHelper.Verb:
-                return await LoopHelperCommand.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
+                return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":
                 arguments = [arguments[1], "--help"];
                 break;

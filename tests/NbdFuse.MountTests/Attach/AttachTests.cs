@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 using NbdFuse.Native;
 using NbdFuse.TestKit;
@@ -128,10 +130,16 @@ public sealed class AttachTests
         Requires.Loop();
         await using RealServer server = await RealServers.Nbdkit("memory", "8M");
         using var directory = new TempDirectory();
-        await using BackgroundTool tool = AttachedDevice.Launch(directory, "attach", "--foreground", server.Uri);
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(directory["notify"]));
+        await using var tool = new BackgroundTool(
+            NbdfuseProgram.FullPath,
+            ["attach", "--foreground", server.Uri],
+            new Dictionary<string, string?> { ["NBDFUSE_RUNTIME_DIR"] = directory["run"], ["NOTIFY_SOCKET"] = directory["notify"] });
         await Deadline.Until(() => tool.HasExited || tool.Output.EndsWith('\n'), "the device");
         string device = tool.Output.Trim();
         Assert.StartsWith("/dev/loop", device, StringComparison.Ordinal);
+        Assert.Equal($"READY=1\nSTATUS=serving {device}", await NotifiedAsync(socket));
         try
         {
             using (new MountedFile(device, OpenFlags.ReadOnly))
@@ -144,6 +152,7 @@ public sealed class AttachTests
             tool.Signal("INT");
             Assert.Equal(0, await Deadline.Within(tool.WaitForExitAsync(CancellationToken.None), "the end"));
             Assert.Equal($"{device}\n", tool.Output);
+            Assert.Equal("STOPPING=1", await NotifiedAsync(socket));
             Assert.Empty(Directory.GetFileSystemEntries(directory["run"]));
         }
         finally
@@ -193,6 +202,13 @@ public sealed class AttachTests
         NbdFuse.Attach.LoopDevice.UpdateCapacity(loop.Path);
         using var device = new MountedFile(loop.Path, OpenFlags.ReadOnly);
         Assert.Equal(2 << 20, device.Seek(0, Posix.SeekEnd));
+    }
+
+    private static async Task<string> NotifiedAsync(Socket socket)
+    {
+        byte[] buffer = new byte[4096];
+        int count = await Deadline.Within(socket.ReceiveAsync(buffer), "a message to systemd");
+        return Encoding.UTF8.GetString(buffer, 0, count);
     }
 
     private static long Blocks(string path)

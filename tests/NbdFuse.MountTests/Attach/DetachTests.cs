@@ -128,22 +128,65 @@ public sealed class DetachTests
     }
 
     [Fact]
-    public async Task Twenty_devices_one_after_another_leave_nothing_behind()
+    public async Task Patient_detach_of_a_hanging_server_ends_when_another_one_forces_it()
     {
-        await using RealServer server = await RealServers.Embedded(new RealServerOptions { Size = 4 << 20 });
-        for (int round = 0; round < 20; round++)
+        await using RealServer server = await RealServers.Nbdkit("memory", "8M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        int pid = device.Pid;
+        (await Tool.RunAsync("dd", "if=/dev/zero", $"of={device.Path}", "bs=4k", "count=1", "oflag=direct", "status=none")).EnsureSuccess();
+        string serverPid = (await File.ReadAllTextAsync(server.Directory["server.pid"])).Trim();
+        (await Tool.RunAsync("kill", "-STOP", serverPid)).EnsureSuccess();
+        try
         {
-            await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
-            if (round % 5 == 4)
-            {
-                int killed = await device.KillDaemonAsync();
-                (await device.RunAsync("detach", device.Path)).EnsureSuccess();
-                device.AssertGone(killed);
-                continue;
-            }
-
-            await device.DetachCleanlyAsync();
+            await using BackgroundTool patient = AttachedDevice.Launch(device.Directory, "detach", device.Path);
+            await Deadline.Until(() => device.Status().GetProperty("in-flight").GetInt32() > 0, "the last flush to be in flight");
+            Assert.Equal("detaching", device.Status().GetProperty("state").GetString());
+            (await device.RunAsync("detach", "--force", device.Path)).EnsureSuccess();
+            int code = await Deadline.Within(patient.WaitForExitAsync(CancellationToken.None), "the patient one to end");
+            Assert.True(code == 0 || patient.Error.Contains(device.Path, StringComparison.Ordinal), patient.Error);
         }
+        finally
+        {
+            (await Tool.RunAsync("kill", "-CONT", serverPid)).EnsureSuccess();
+        }
+
+        device.AssertGone(pid);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Detaching_several_times_at_once_ends_well_for_somebody_and_for_nobody_badly(bool force)
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "8M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        int pid = device.Pid;
+        string[] words = force ? ["detach", "--force", device.Path] : ["detach", device.Path];
+        ToolResult[] results = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => device.RunAsync(words)));
+        Assert.Contains(results, result => result.ExitCode == 0);
+        Assert.All(
+            results.Where(result => result.ExitCode != 0),
+            result => Assert.Contains("was not attached by nbdfuse", result.Error, StringComparison.Ordinal));
+        device.AssertGone(pid);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Mounted_device_is_taken_down_by_force_with_its_mounts(bool byMountPoint)
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "32M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        string root = Directory.CreateDirectory(device.Directory["fs"]).FullName;
+        (await Tool.RunAsync("mkfs.ext4", "-q", device.Path)).EnsureSuccess();
+        (await Tool.RunAsync("mount", device.Path, root)).EnsureSuccess();
+        int pid = device.Pid;
+        ToolResult forced = (await device.RunAsync("detach", "--force", byMountPoint ? root : device.Path)).EnsureSuccess();
+        Assert.Equal(string.Empty, forced.Error);
+        Assert.False(MountedNbdfuse.IsMounted(root));
+        Assert.True(OtherProcess.IsGone(pid));
+        await Deadline.Until(() => NbdFuse.Attach.LoopDevice.Status(device.Path) is null, "the device to be free");
+        device.AssertGone(pid);
     }
 
     [Fact]

@@ -7,8 +7,10 @@ namespace NbdFuse.VmTests.Conformance;
 /// <summary>The reference: nbd-client on the kernel's driver. What fails here is wrong with the list or the harness.</summary>
 public sealed class KernelNbdConformanceTests(KernelNbdConformanceTests.Device device) : IClassFixture<KernelNbdConformanceTests.Device>
 {
+    public static TheoryData<string> Cases => BlockConformance.Names;
+
     [Theory]
-    [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
+    [MemberData(nameof(Cases))]
     public Task Device_of_nbd_client_behaves(string name) => device.AssertAsync(name);
 
     [Fact]

@@ -7,8 +7,10 @@ namespace NbdFuse.VmTests.Conformance;
 /// <summary>A loop device with direct I/O over the mounted file, with the guest's kernel.</summary>
 public sealed class LoopConformanceTests(LoopConformanceTests.Device device) : IClassFixture<LoopConformanceTests.Device>
 {
+    public static TheoryData<string> Cases => BlockConformance.Names;
+
     [Theory]
-    [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
+    [MemberData(nameof(Cases))]
     public Task Loop_device_over_the_mounted_file_behaves(string name) => device.AssertAsync(name);
 
     [Fact]

@@ -12,8 +12,10 @@ namespace NbdFuse.VmTests.Harness;
 /// <code>
 /// public sealed class UblkConformanceTests(UblkConformanceTests.Device device) : IClassFixture&lt;UblkConformanceTests.Device&gt;
 /// {
+///     public static TheoryData&lt;string&gt; Cases => BlockConformance.Names;
+///
 ///     [Theory]
-///     [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
+///     [MemberData(nameof(Cases))]
 ///     public Task Ublk_device_behaves(string name) => device.AssertAsync(name);
 ///
 ///     [Fact]

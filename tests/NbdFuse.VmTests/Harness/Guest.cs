@@ -31,12 +31,14 @@ public sealed class Guest : IAsyncDisposable
     private readonly TempDirectory _directory;
     private readonly Qemu _qemu;
     private readonly GuestChannel _channel;
+    private readonly QemuMonitor _monitor;
 
-    private Guest(TempDirectory directory, Qemu qemu, GuestChannel channel)
+    private Guest(TempDirectory directory, Qemu qemu, GuestChannel channel, QemuMonitor monitor)
     {
         _directory = directory;
         _qemu = qemu;
         _channel = channel;
+        _monitor = monitor;
     }
 
     /// <summary>Process id of QEMU.</summary>
@@ -134,6 +136,11 @@ public sealed class Guest : IAsyncDisposable
         }
     }
 
+    /// <summary>Plugs the guest's network cable in or out. Connections stay, what is sent meanwhile is lost.</summary>
+    /// <param name="isUp">In.</param>
+    public Task SetLinkAsync(bool isUp) => _monitor.ExecuteAsync(
+        "set_link", new System.Text.Json.Nodes.JsonObject { ["name"] = "network", ["up"] = isUp });
+
     /// <summary>Fails the test when the kernel has complained about anything.</summary>
     /// <param name="expected">What it may complain about.</param>
     public void AssertHealthy(params KernelProblemKind[] expected)
@@ -173,6 +180,7 @@ public sealed class Guest : IAsyncDisposable
     {
         _qemu.Dispose();
         _channel.Dispose();
+        _monitor.Dispose();
         _directory.Dispose();
         return ValueTask.CompletedTask;
     }
@@ -182,18 +190,19 @@ public sealed class Guest : IAsyncDisposable
         var directory = new TempDirectory();
         Qemu? qemu = null;
         GuestChannel? channel = null;
+        QemuMonitor? monitor = null;
         try
         {
             long start = Stopwatch.GetTimestamp();
-            using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            listener.Bind(new UnixDomainSocketEndPoint(directory["command"]));
-            listener.Listen(1);
-            qemu = Qemu.Start(parts, options, directory, directory["command"]);
+            using Socket listener = Listen(directory["command"]);
+            using Socket monitorListener = Listen(directory["monitor"]);
+            qemu = Qemu.Start(parts, options, directory, directory["command"], directory["monitor"]);
             using var deadline = new CancellationTokenSource(options.BootTimeout);
             try
             {
                 // QEMU connects before it runs the guest, or ends with a message.
-                Task<Socket> accept = listener.AcceptAsync(deadline.Token).AsTask();
+                Task<Socket[]> accept = Task.WhenAll(
+                    listener.AcceptAsync(deadline.Token).AsTask(), monitorListener.AcceptAsync(deadline.Token).AsTask());
                 Task exit = qemu.WaitAsync(deadline.Token);
                 if (await Task.WhenAny(accept, exit).ConfigureAwait(false) == exit)
                 {
@@ -201,7 +210,9 @@ public sealed class Guest : IAsyncDisposable
                     throw new GuestDiedException($"QEMU did not start: {qemu.Log}");
                 }
 
-                channel = new GuestChannel(await accept.ConfigureAwait(false));
+                Socket[] sockets = await accept.ConfigureAwait(false);
+                channel = new GuestChannel(sockets[0]);
+                monitor = new QemuMonitor(sockets[1]);
                 await channel.Ready.WaitAsync(deadline.Token).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
@@ -214,15 +225,24 @@ public sealed class Guest : IAsyncDisposable
                 throw new GuestDiedException($"The guest died while it booted.\n{KernelLog.Tail(qemu.Console)}\n{qemu.Log}");
             }
 
-            return new Guest(directory, qemu, channel) { BootTime = Stopwatch.GetElapsedTime(start) };
+            return new Guest(directory, qemu, channel, monitor) { BootTime = Stopwatch.GetElapsedTime(start) };
         }
         catch
         {
             qemu?.Dispose();
             channel?.Dispose();
+            monitor?.Dispose();
             directory.Dispose();
             throw;
         }
+    }
+
+    private static Socket Listen(string path)
+    {
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(path));
+        listener.Listen(1);
+        return listener;
     }
 
     private static bool IsEmulationFault(string console) =>

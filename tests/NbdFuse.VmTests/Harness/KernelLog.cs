@@ -66,7 +66,7 @@ public static partial class KernelLog
 
     [GeneratedRegex(
         @"EXT4-fs (error|warning)|EXT4-fs \(.*\): (.*[Rr]emounting filesystem read-only|shut down|.*delayed block allocation failed)"
-        + "|JBD2: .*(error|aborted)|Aborting journal|XFS .*(Corruption|corrupt|Shut|shutdown|error)|BTRFS (error|critical)")]
+        + "|JBD2: .*(error|aborted)|Aborting journal|XFS .*([Cc]orrupt|[Ss]hutdown|[Ss]hutting|error)|BTRFS (error|critical)")]
     private static partial Regex Filesystem();
 
     [GeneratedRegex("I/O error")]

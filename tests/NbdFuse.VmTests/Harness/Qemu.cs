@@ -34,12 +34,13 @@ internal sealed class Qemu : IDisposable
     /// <summary>What QEMU itself has said so far.</summary>
     public string Log => ReadText(_logPath);
 
-    /// <summary>Starts a guest. It connects to the command socket by itself.</summary>
+    /// <summary>Starts a guest. It connects to both sockets by itself.</summary>
     /// <param name="parts">What it is made of.</param>
     /// <param name="options">What the test asks for.</param>
     /// <param name="directory">For its files.</param>
-    /// <param name="commandSocket">Path of a listening unix socket.</param>
-    public static Qemu Start(GuestParts parts, GuestOptions options, TempDirectory directory, string commandSocket)
+    /// <param name="commandSocket">Path of a listening unix socket, for <see cref="GuestChannel"/>.</param>
+    /// <param name="monitorSocket">Path of a listening unix socket, for <see cref="QemuMonitor"/>.</param>
+    public static Qemu Start(GuestParts parts, GuestOptions options, TempDirectory directory, string commandSocket, string monitorSocket)
     {
         string initramfs = directory["initramfs"];
         Initramfs.Write(initramfs, parts, options);
@@ -65,6 +66,7 @@ internal sealed class Qemu : IDisposable
                 "-machine", "pc", "-accel", "tcg", "-cpu", "max,-cx16", "-smp", "1", "-m", $"{options.MemoryMiB}",
                 "-kernel", parts.Kernel, "-initrd", initramfs, "-append", KernelArguments(options),
                 "-chardev", $"file,id=console,path={console}", "-serial", "chardev:console",
+                "-chardev", $"socket,id=monitor,path={monitorSocket}", "-mon", "chardev=monitor,mode=control",
                 "-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network,romfile=",
                 "-device", "virtio-serial-pci",
                 "-chardev", $"socket,id=command,path={commandSocket}",

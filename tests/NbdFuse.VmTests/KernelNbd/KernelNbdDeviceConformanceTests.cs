@@ -8,8 +8,10 @@ namespace NbdFuse.VmTests.KernelNbd;
 public sealed class KernelNbdDeviceConformanceTests(KernelNbdDeviceConformanceTests.Device device)
     : IClassFixture<KernelNbdDeviceConformanceTests.Device>
 {
+    public static TheoryData<string> Cases => BlockConformance.Names;
+
     [Theory]
-    [MemberData(nameof(BlockConformance.Names), MemberType = typeof(BlockConformance))]
+    [MemberData(nameof(Cases))]
     public Task Device_of_the_kernel_s_driver_behaves(string name) => device.AssertAsync(name);
 
     [Fact]
