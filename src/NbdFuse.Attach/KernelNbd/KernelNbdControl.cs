@@ -75,11 +75,13 @@ public sealed class KernelNbdControl : IDisposable
         int index = answer is null ? -1 : KernelNbdMessages.ReadIndex(answer);
         if (index < 0)
         {
-            // It exists, and we do not know which it is; with a number that was asked for we do.
-            index = connect.Index ?? throw new AttachException("the kernel made a device and did not tell its number; 'nbd-client -c' may find it");
+            // It exists, and has our name, except on kernels that keep none.
+            index = connect.Index ?? KernelNbdDevice.Find(connect.Identifier);
         }
 
-        return index;
+        return index >= 0
+            ? index
+            : throw new AttachException("the kernel made a device and did not tell its number; 'nbd-client -c' may find it");
     }
 
     /// <summary>Hands new connections over in the place of dead ones.</summary>

@@ -55,6 +55,18 @@ public static class KernelNbdDevice
     public static int Owner(int index) =>
         int.TryParse(Read(index, "pid"), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : 0;
 
+    /// <summary>Whether a device was made by a thread of a process.</summary>
+    /// <param name="index">Its number.</param>
+    /// <param name="process">Number of the process.</param>
+    /// <returns>False also when the process, or the thread, is of another PID namespace: the kernel shows its own numbers.</returns>
+    public static bool IsMadeBy(int index, int process) =>
+        Owner(index) is var owner and not 0
+        && Directory.Exists(string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/task/{owner}"));
+
+    /// <summary>Whether nobody uses a device of that number, or there is none.</summary>
+    /// <param name="index">Its number.</param>
+    public static bool IsFree(int index) => Owner(index) == 0 && Size(index) == 0 && Identifier(index) is null;
+
     /// <summary>Whether a device is, by the kernel's word, the one that was made with a name or by a thread.</summary>
     /// <param name="index">Its number.</param>
     /// <param name="identifier">The name.</param>

@@ -39,7 +39,7 @@ public sealed class KernelNbdEvents : IDisposable
 
     /// <summary>Takes what there is, without waiting.</summary>
     /// <param name="index">Number of the device of interest.</param>
-    /// <returns>How many of its connections have died; events may have been lost, and then one is added.</returns>
+    /// <returns>How many of its connections have died, as far as events were not lost.</returns>
     public int Take(int index)
     {
         int dead = 0;
@@ -57,7 +57,7 @@ public sealed class KernelNbdEvents : IDisposable
             }
             catch (PosixException e) when (e.Errno == Errno.ENOBUFS)
             {
-                dead++;
+                // Events were lost. They are not guessed: a connection that is not dead cannot be replaced.
                 continue;
             }
 

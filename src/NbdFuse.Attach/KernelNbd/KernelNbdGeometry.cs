@@ -90,13 +90,15 @@ public sealed record KernelNbdGeometry
         };
     }
 
-    /// <summary>Why an export cannot take the place of the one that the device was made of.</summary>
+    /// <summary>
+    /// Why an export cannot take the place of the one that the device was made of. One that has grown can: the device keeps its size.
+    /// </summary>
     /// <param name="first">What was said when the device was made.</param>
     /// <param name="now">What is said now.</param>
     /// <returns>One clause for the user; null when it can.</returns>
     public static string? Mismatch(NbdExportInfo first, NbdExportInfo now)
     {
-        if (first.Size != now.Size)
+        if (now.Size < first.Size)
         {
             return string.Create(CultureInfo.InvariantCulture, $"the export has {now.Size} bytes now, and had {first.Size}");
         }

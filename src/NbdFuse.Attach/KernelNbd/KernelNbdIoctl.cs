@@ -72,9 +72,27 @@ public static class KernelNbdIoctl
             return Explain(path, "attach", -Errno.EBUSY);
         }
 
+        // The first socket claims the device for this thread, in one step: of two that chose it, one is refused here. Before that,
+        // nothing of the device may be changed, nor cleared: it may be the other's.
+        for (int i = 0; i < sockets.Count; i++)
+        {
+            result = Posix.Ioctl(device.Value, NbdNetlinkConstants.SetSocket, sockets[i]);
+            if (result < 0 && i == 0)
+            {
+                return Explain(path, "hand a connection over", KernelNbdDevice.Owner(index) != 0 ? -Errno.EBUSY : result);
+            }
+
+            if (result < 0)
+            {
+                Clear(device);
+                return Explain(path, "hand a connection over", result);
+            }
+        }
+
         result = Resize(device, geometry);
         if (result < 0)
         {
+            Clear(device);
             return Explain(path, "set the size", result);
         }
 
@@ -86,17 +104,8 @@ public static class KernelNbdIoctl
 
         if (result < 0)
         {
+            Clear(device);
             return Explain(path, "set flags and timeout", result);
-        }
-
-        foreach (int socket in sockets)
-        {
-            result = Posix.Ioctl(device.Value, NbdNetlinkConstants.SetSocket, socket);
-            if (result < 0)
-            {
-                Clear(device);
-                return Explain(path, "hand a connection over", result);
-            }
         }
 
         result = Posix.Ioctl(device.Value, NbdNetlinkConstants.DoIt, 0);

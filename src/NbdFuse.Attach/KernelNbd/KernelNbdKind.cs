@@ -33,7 +33,7 @@ public sealed class KernelNbdKind : DeviceKind
         }
 
         KernelNbdNote note = KernelNbdNote.Parse(state.DriverNote);
-        var down = new KernelNbdTakeDown(index, entry.LoopName, note.Owner) { IsIoctl = note.IsIoctl };
+        var down = new KernelNbdTakeDown(index, entry.LoopName, note.Owner) { IsIoctl = note.IsIoctl, Partitions = state.Partitions ?? [] };
         if (force)
         {
             return down.RunByForce();

@@ -16,6 +16,9 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     // The driver notices the end of a connection by itself, within a moment; the event of it may be lost.
     private const int NoticeMs = 2_000;
 
+    // After so long the event was lost, not late: the dead socket is shut, so that nothing keeps the driver from finding its end.
+    private const int LostEventMs = 30_000;
+
     private const PollEvents End = PollEvents.RdHup | PollEvents.Hup | PollEvents.Err | PollEvents.Invalid;
 
     private readonly KernelNbdControl _control;
@@ -31,6 +34,7 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     private readonly List<FileDescriptor> _sockets = [];
     private int _dead;
     private int _noticed;
+    private long _lastLoss;
 
     /// <summary>Begins to watch.</summary>
     /// <param name="control">The driver; stays the caller's.</param>
@@ -149,19 +153,34 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     public void HandOver(KernelNbdOffer offer)
     {
         // Another one may have died meanwhile, which the kernel has to be given the time to notice.
-        if (Wait(0) > 0)
+        Wait(0);
+        AwaitNotice();
+        int known = _events is null ? Dead : Replaceable(_noticed, Dead, Now - _lastLoss);
+        if (known == 0)
         {
-            AwaitNotice();
+            offer.Decline();
+            throw new AttachException("the kernel has not taken note yet that the connection is dead");
         }
 
-        _control.Replace(_index, _identifier, offer.Sockets);
-        Keep(offer.Sockets);
-        lock (_lock)
+        // One by one: at the first for which it has no place the kernel drops the rest, and calls it a success.
+        foreach (FileDescriptor socket in offer.Sockets.Take(known))
         {
-            _dead = Math.Max(0, _dead - offer.Sockets.Count);
-            _noticed = Math.Max(0, _noticed - offer.Sockets.Count);
+            _control.Replace(_index, _identifier, [socket]);
+            Keep([socket]);
+            lock (_lock)
+            {
+                _dead = Math.Max(0, _dead - 1);
+                _noticed = Math.Max(0, _noticed - 1);
+            }
         }
     }
+
+    /// <summary>How many connections the driver can be believed to replace: it drops one without a word when none is dead to it.</summary>
+    /// <param name="noticed">Connections of whose end it has told.</param>
+    /// <param name="dead">Connections that have ended.</param>
+    /// <param name="sinceLoss">Milliseconds since the last one ended.</param>
+    internal static int Replaceable(int noticed, int dead, long sinceLoss) =>
+        sinceLoss >= LostEventMs ? dead : Math.Min(noticed, dead);
 
     /// <inheritdoc/>
     public void FailClosed(string reason)
@@ -231,6 +250,7 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
 
             // The kernel reads from the very same socket: from now on it finds the end, too, whatever the peer sends.
             lost++;
+            _lastLoss = Now;
             Posix.Shutdown(sockets[i].Value, SocketConstants.SHUT_RDWR);
             lock (_lock)
             {

@@ -42,6 +42,12 @@ public sealed class KernelNbdTakeDown
     /// <summary>Cuts the connections, to free the kernel from a server that takes nothing; null when nobody can.</summary>
     public Action? Abort { get; init; }
 
+    /// <summary>The device was ours, and has been cut off already: what is left of it is ours to clear away.</summary>
+    public bool WasCutOff { get; init; }
+
+    /// <summary>Paths of its partitions, whose nodes go with it even if the kernel has forgotten them.</summary>
+    public IReadOnlyList<string> Partitions { get; init; } = [];
+
     /// <summary>Called when all is flushed, right before the kernel takes leave of the server; null for nothing.</summary>
     public Action? BeforeDisconnect { get; init; }
 
@@ -52,6 +58,11 @@ public sealed class KernelNbdTakeDown
     {
         if (!IsOurs)
         {
+            if (WasCutOff)
+            {
+                ForgetPartitions();
+            }
+
             return;
         }
 
@@ -106,7 +117,7 @@ public sealed class KernelNbdTakeDown
     /// <exception cref="AttachException">It could not.</exception>
     public IReadOnlyList<DeviceHolder> RunByForce()
     {
-        if (!IsOurs)
+        if (!IsOurs && !WasCutOff)
         {
             return [];
         }
@@ -121,7 +132,6 @@ public sealed class KernelNbdTakeDown
         }
 
         ForgetPartitions();
-        DeviceNode.RemoveStale(_path);
         return [];
     }
 
@@ -226,24 +236,38 @@ public sealed class KernelNbdTakeDown
         return true;
     }
 
-    // The kernel drops the partitions of a device without a size when it is opened next.
+    // The kernel keeps the partitions of a device that it has disconnected, and the next user of the number would get them.
     private void ForgetPartitions()
     {
+        if (!KernelNbdDevice.IsFree(_index))
+        {
+            // It has a new user by now.
+            return;
+        }
+
         IReadOnlyList<int> numbers = PartitionNodes.Numbers(_path);
         if (numbers.Count > 0)
         {
             int fd = Posix.Open(_path, OpenFlags.ReadOnly | OpenFlags.NonBlocking);
             if (fd >= 0)
             {
+                // While it is open nobody else gets it from the driver; before that somebody may have.
                 using FileDescriptor device = FileDescriptor.Own(fd);
+                if (!KernelNbdDevice.IsFree(_index))
+                {
+                    return;
+                }
+
                 PartitionNodes.TryRemove(_path, device);
             }
         }
 
-        foreach (int number in numbers)
+        foreach (string node in numbers.Select(number => PartitionNodes.NodeOf(_path, number)).Union(Partitions))
         {
-            DeviceNode.RemoveStale(PartitionNodes.NodeOf(_path, number));
+            DeviceNode.RemoveStale(node);
         }
+
+        DeviceNode.RemoveStale(_path);
     }
 
     private IReadOnlyList<DeviceHolder> FindLasting()

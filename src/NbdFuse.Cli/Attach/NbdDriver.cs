@@ -25,6 +25,9 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     // Between two looks whether a device that is made by ioctl is there.
     private static readonly TimeSpan LookTime = TimeSpan.FromMilliseconds(10);
 
+    // What the kernel may take to show who runs a device that is made by ioctl, in milliseconds.
+    private const int OwnerMs = 10_000;
+
     private readonly TaskCompletionSource<DriverEnd> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<NbdException> _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly string _identifier = context.Entry.LoopName;
@@ -37,6 +40,8 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     private int _index = -1;
     private int _owner;
     private volatile string? _outage;
+    private volatile bool _isCutOff;
+    private volatile IReadOnlyList<string> _partitions = [];
 
     /// <inheritdoc/>
     public string Name => KernelNbdKind.Name;
@@ -126,7 +131,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     public Task AbortAsync() => RunAsync(() =>
     {
         StopSupervisor();
-        Down().CutOff();
+        CutOff();
         return null;
     });
 
@@ -134,6 +139,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     public Task<TakeDownResult> TakeDownByForceAsync() => RunAsync(() =>
     {
         StopSupervisor();
+        CutOff();
         IReadOnlyList<DeviceHolder> holders = Down().RunByForce();
         return holders.Count == 0
             ? null
@@ -181,7 +187,17 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
         IsIoctl = IsIoctl,
         Abort = Cut,
         BeforeDisconnect = StopSupervisor,
+        WasCutOff = _isCutOff,
+        Partitions = _partitions,
     };
+
+    // What is left of a device once it is cut off does not show any more whose it was.
+    private void CutOff()
+    {
+        bool wasOurs = KernelNbdDevice.IsOurs(_index, _identifier, _owner);
+        Down().CutOff();
+        _isCutOff |= wasOurs;
+    }
 
     private DriverDevice BringUp(KernelNbdGeometry geometry, CancellationToken interrupted)
     {
@@ -219,7 +235,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
             KernelNbdDevice.WaitUsable(_index);
             interrupted.ThrowIfCancellationRequested();
             geometry = FitBlockSize(geometry);
-            IReadOnlyList<string> partitions = FindPartitions();
+            IReadOnlyList<string> partitions = _partitions = FindPartitions();
             interrupted.ThrowIfCancellationRequested();
             Supervise(sockets);
             return new DriverDevice
@@ -234,10 +250,13 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
                 NeedsProcess = NeedsProcess,
             };
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException)
+        catch
         {
+            // Whatever it was. The kernel may have made the device, and its answer be lost.
+            _index = _index < 0 ? KernelNbdDevice.Find(_identifier) : _index;
             if (_index >= 0)
             {
+                StopSupervisor();
                 Down().RunByForce();
             }
             else
@@ -283,12 +302,22 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
         }
 
         KernelNbdDevice.EnsureNode(index);
-        _runner = NbdIoctlHelper.Start(index, geometry, Options.TimeoutSeconds, sockets.Sockets);
-        while (KernelNbdDevice.Owner(index) == 0 || KernelNbdDevice.Size(index) == 0)
+        (int process, _runner) = NbdIoctlHelper.Start(index, geometry, Options.TimeoutSeconds, sockets.Sockets);
+
+        // Somebody else may have taken the number meanwhile: only a device that our process runs is ours.
+        long end = MonotonicClock.Milliseconds + OwnerMs;
+        while (!KernelNbdDevice.IsMadeBy(index, process) || KernelNbdDevice.Size(index) == 0)
         {
             if (_runner.Wait(LookTime))
             {
                 throw new AttachException(_runner.Result.Length > 0 ? _runner.Result : "the device ended before it was usable");
+            }
+
+            if (MonotonicClock.Milliseconds > end)
+            {
+                // Without connections it ends.
+                Cut();
+                throw new AttachException($"{KernelNbdDevice.PathOf(index)}: the kernel does not show it as run by our process {process}; attach outside of PID namespaces (containers)");
             }
         }
 
@@ -390,6 +419,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
         }
         else if (end == KernelNbdSupervisionEnd.GivenUp)
         {
+            _isCutOff = true;
             _lost.TrySetResult(new NbdException(_outage ?? "the server is gone"));
         }
     }

@@ -22,8 +22,10 @@ internal static class NbdIoctlHelper
     /// <param name="geometry">What the driver is told about the export.</param>
     /// <param name="timeoutSeconds">Seconds that a request may take; 0 for ever.</param>
     /// <param name="sockets">The connections.</param>
-    /// <returns>Ends when the device has ended: with why, or an empty text when it was disconnected.</returns>
-    public static Task<string> Start(int index, KernelNbdGeometry geometry, int timeoutSeconds, IReadOnlyList<FileDescriptor> sockets)
+    /// <returns>
+    /// Number of the process, and a task that ends when the device has ended: with why, or an empty text when it was disconnected.
+    /// </returns>
+    public static (int Process, Task<string> Ended) Start(int index, KernelNbdGeometry geometry, int timeoutSeconds, IReadOnlyList<FileDescriptor> sockets)
     {
         PosixException.Check(Posix.Pipe2(out int readEnd, out int writeEnd), "make a pipe");
         FileDescriptor reader = FileDescriptor.Own(readEnd);
@@ -52,7 +54,7 @@ internal static class NbdIoctlHelper
             throw;
         }
 
-        return Task.Factory.StartNew(
+        Task<string> ended = Task.Factory.StartNew(
             () =>
             {
                 using (reader)
@@ -68,6 +70,7 @@ internal static class NbdIoctlHelper
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
+        return (child.Pid, ended);
     }
 
     /// <summary>Runs in that process.</summary>

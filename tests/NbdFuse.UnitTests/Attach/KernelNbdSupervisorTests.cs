@@ -94,14 +94,35 @@ public sealed class KernelNbdSupervisorTests
     [Fact]
     public void Other_export_at_the_address_fails_the_device_and_gets_nothing()
     {
-        var world = new World(1) { Export = First with { Size = 2 << 20 } };
+        var world = new World(1) { Export = First with { Size = 1 << 19 } };
         world.Lose(1);
 
         Assert.Equal(KernelNbdSupervisionEnd.GivenUp, Run(world));
 
         Assert.Equal(0, world.HandedOver);
         Assert.Equal(1, world.Declined);
-        Assert.Contains("2097152", world.Failed);
+        Assert.Contains("524288", world.Failed);
+    }
+
+    [Fact]
+    public void Export_that_has_grown_is_taken()
+    {
+        var world = new World(1) { Export = First with { Size = 2 << 20 } };
+        world.Lose(1);
+
+        Assert.Equal(KernelNbdSupervisionEnd.Stopped, Run(world));
+
+        Assert.Equal(1, world.HandedOver);
+        Assert.Null(world.Failed);
+    }
+
+    [Fact]
+    public void Connection_goes_to_the_kernel_only_in_the_place_of_one_that_it_knows_to_be_dead()
+    {
+        Assert.Equal(0, KernelNbdSupervision.Replaceable(noticed: 0, dead: 2, sinceLoss: 2000));
+        Assert.Equal(1, KernelNbdSupervision.Replaceable(noticed: 1, dead: 2, sinceLoss: 2000));
+        Assert.Equal(2, KernelNbdSupervision.Replaceable(noticed: 3, dead: 2, sinceLoss: 0));
+        Assert.Equal(2, KernelNbdSupervision.Replaceable(noticed: 0, dead: 2, sinceLoss: 30_000));
     }
 
     [Fact]

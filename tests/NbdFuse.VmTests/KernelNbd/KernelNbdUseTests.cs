@@ -186,5 +186,45 @@ public sealed class KernelNbdUseTests(KernelNbdGuest fixture) : IClassFixture<Ke
         guest.AssertHealthy();
     }
 
+    [Fact]
+    public async Task Device_of_somebody_else_is_not_taken_for_ours_by_the_old_interface()
+    {
+        Guest guest = await fixture.GuestAsync();
+        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "memory", "16M");
+
+        GuestResult result = await guest.RunAsync($"""
+            nbd-client 10.0.2.2 {PortOf(server)} /dev/nbd1 -N '' >/dev/null 2>&1
+            until [ $(cat /sys/block/nbd1/size) -gt 0 ]; do sleep 0.1; done
+            NBDFUSE_NBD_IOCTL=1 nbdfuse attach --driver nbd --device /dev/nbd1 '{Guest.UriOf(server)}' || echo refused
+            dd if=/dev/urandom of=/dev/nbd1 bs=64k count=16 oflag=direct 2>/dev/null
+            cat /sys/block/nbd1/size
+            nbdfuse status
+            nbd-client -d /dev/nbd1 >/dev/null 2>&1
+            """, TimeSpan.FromMinutes(2));
+
+        Assert.Equal("refused\n32768\nnothing is attached\n", result.EnsureSuccess().Output);
+        Assert.Contains("/dev/nbd1 is in use already", result.Error, StringComparison.Ordinal);
+        guest.AssertHealthy();
+    }
+
+    [Fact]
+    public async Task Force_leaves_no_partitions_for_the_next_user_of_the_number()
+    {
+        Guest guest = await fixture.GuestAsync();
+        byte[] disk = PartitionImage.Gpt(16 << 20, 512, (1, 2048, 4095), (2, 8192, 16383));
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Transport = ServerTransport.Tcp, Size = disk.Length, Content = disk });
+
+        GuestResult result = await guest.RunAsync($"""
+            nbdfuse attach --driver nbd --device /dev/nbd2 '{Guest.UriOf(server)}'
+            [ -b /dev/nbd2p1 ] && [ -b /dev/nbd2p2 ]
+            nbdfuse detach --force /dev/nbd2
+            ls -d /dev/nbd2p* /sys/block/nbd2/nbd2p* 2>/dev/null || true
+            cat /sys/block/nbd2/size
+            """, TimeSpan.FromMinutes(2));
+
+        Assert.Equal("/dev/nbd2\n0\n", result.EnsureSuccess().Output);
+        guest.AssertHealthy(KernelProblemKind.IoError);
+    }
+
     private static string PortOf(RealServer server) => Guest.EndPointOf(server.EndPoint).Port.ToString(CultureInfo.InvariantCulture);
 }
