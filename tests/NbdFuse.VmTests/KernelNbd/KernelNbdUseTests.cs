@@ -52,7 +52,7 @@ public sealed class KernelNbdUseTests(KernelNbdGuest fixture) : IClassFixture<Ke
             nbd-client 10.0.2.2 {{PortOf(server)}} /dev/nbd3 -N '' -R -C 2 >/dev/null 2>&1 || nbd-client 10.0.2.2 {{PortOf(server)}} /dev/nbd3 -N '' -R >/dev/null 2>&1
             cmp $dev /dev/nbd3
             ours=/sys/block/${dev#/dev/}
-            for f in size ro queue/logical_block_size queue/physical_block_size queue/write_cache queue/fua queue/rotational queue/discard_granularity; do
+            for f in size ro queue/logical_block_size queue/physical_block_size queue/write_cache queue/fua queue/rotational; do
                 [ "$(cat $ours/$f)" = "$(cat /sys/block/nbd3/$f)" ] || echo "$f: $(cat $ours/$f) and $(cat /sys/block/nbd3/$f)"
             done
             echo connections $(ls $ours/mq | wc -l)
