@@ -15,7 +15,7 @@ set -euo pipefail
 readonly ALL_SUITES=(unit real-servers mount vm examples)
 readonly RESULTS=$REPO/artifacts/test-results
 # A suite that hangs must not take the whole run with it.
-readonly SUITE_SECONDS=${SUITE_SECONDS:-1800}
+readonly SUITE_SECONDS=${SUITE_SECONDS:-3000}
 
 passed=0
 failed=0
