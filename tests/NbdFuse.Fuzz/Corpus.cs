@@ -10,13 +10,17 @@ internal static class Corpus
     /// <param name="target">The target.</param>
     public static IReadOnlyList<byte[]> Of(IFuzzTarget target)
     {
-        List<byte[]> inputs = [.. target.Seeds];
-        string folder = Path.Combine(Folder, target.Name);
-        if (Directory.Exists(folder))
-        {
-            inputs.AddRange(Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes));
-        }
+        byte[][] inputs = [.. Files(target.Name), .. target.Seeds];
+        return inputs.Length > 0 ? inputs : throw new InvalidOperationException($"The target {target.Name} has no input to begin with.");
+    }
 
-        return inputs.Count > 0 ? inputs : throw new InvalidOperationException($"The target {target.Name} has no input to begin with.");
+    /// <summary>The files of a target's folder.</summary>
+    /// <param name="name">The target's name.</param>
+    public static IEnumerable<byte[]> Files(string name)
+    {
+        string folder = Path.Combine(Folder, name);
+        return Directory.Exists(folder)
+            ? Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)
+            : [];
     }
 }

@@ -42,6 +42,7 @@ internal sealed class FuzzRunner : IDisposable
         var mutator = new Mutator(new Random(seed));
         long begin = Stopwatch.GetTimestamp();
         long count = 0;
+        var growth = new Growth();
         while (count < corpus.Count || Stopwatch.GetElapsedTime(begin) < duration)
         {
             byte[] input = count < corpus.Count ? corpus[(int)count] : mutator.Next(corpus);
@@ -50,6 +51,11 @@ internal sealed class FuzzRunner : IDisposable
             {
                 string path = Save(target.Name, input);
                 return (count, $"{finding}\ninput {count} of seed {seed}, saved as {path}");
+            }
+
+            if (growth.Look(count) is string grown)
+            {
+                return (count, $"{grown} within {count} inputs of seed {seed}");
             }
         }
 

@@ -17,7 +17,8 @@ internal sealed class HandshakeTarget(HandshakeConversation conversation) : IFuz
         _ => "list",
     };
 
-    public IEnumerable<byte[]> Seeds => [];
+    /// <summary>Each recorded handshake, cut off after every byte.</summary>
+    public IEnumerable<byte[]> Seeds => Corpus.Files(Name).SelectMany(file => Enumerable.Range(0, file.Length).Select(length => file[..length]));
 
     public void Run(byte[] input)
     {
