@@ -228,6 +228,7 @@ internal sealed class AttachDaemon : IDisposable
         Task never = Task.Delay(Timeout.Infinite);
         Task lost = _driver!.ServerLost;
         turn ??= never;
+        string? again = null;
         while (!_done.Task.IsCompleted)
         {
             Task first = await Task.WhenAny(_done.Task, _driver.Ended, lost, signal, turn).ConfigureAwait(false);
@@ -242,13 +243,15 @@ internal sealed class AttachDaemon : IDisposable
                 }
                 else
                 {
-                    AttachLog.SignalIgnored(_logger, name, "the device is being detached already");
+                    // Should the turn under way refuse, it may have looked before whoever sent this let go of the device.
+                    again = name;
                 }
             }
             else if (first == turn)
             {
                 await turn.ConfigureAwait(false);
-                turn = never;
+                turn = again is null ? never : DetachBySignalAsync(again);
+                again = null;
             }
             else if (first == lost)
             {
@@ -277,7 +280,14 @@ internal sealed class AttachDaemon : IDisposable
     /// <summary>The device has ended: somebody else has detached it, it has failed, or a detach of ours is about to see it.</summary>
     private async Task FinishAsync(DriverEnd end)
     {
-        if (!end.IsClean && !_isForced)
+        if (!end.IsClean && _isForced)
+        {
+            // It is the forced turn's doing, which always ends, and may not have the gate yet.
+            await _done.Task.ConfigureAwait(false);
+            return;
+        }
+
+        if (!end.IsClean)
         {
             // What a patient turn waits for may never come now, and the turn must end before ours can begin.
             await _driver!.AbortAsync().ConfigureAwait(false);
@@ -378,6 +388,12 @@ internal sealed class AttachDaemon : IDisposable
             }
 
             return new ControlReply { Ok = result.IsDone, Message = result.Message, Lost = result.IsLost && !force };
+        }
+        catch when (force && _done.TrySetResult("by force, as far as possible"))
+        {
+            // Nothing answers for the device any more; its entry stays, for another attempt.
+            _isLeft = true;
+            throw;
         }
         finally
         {
