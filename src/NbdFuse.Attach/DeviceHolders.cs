@@ -13,8 +13,9 @@ public static class DeviceHolders
 {
     /// <summary>Finds them.</summary>
     /// <param name="device">The whole device.</param>
+    /// <param name="exceptThread">A thread whose process is left out: one that runs the device; 0 for none.</param>
     /// <returns>Mounts first, then swap, devices, processes.</returns>
-    public static IReadOnlyList<DeviceHolder> Find(string device)
+    public static IReadOnlyList<DeviceHolder> Find(string device, int exceptThread = 0)
     {
         List<string> nodes = [device, .. PartitionNodes.Numbers(device).Select(number => PartitionNodes.NodeOf(device, number))];
         Dictionary<string, string> numbers = DeviceNumbers(nodes);
@@ -34,7 +35,8 @@ public static class DeviceHolders
                 }
             }
 
-            if (pid != Environment.ProcessId)
+            if (pid != Environment.ProcessId
+                && (exceptThread == 0 || !Directory.Exists(string.Create(CultureInfo.InvariantCulture, $"{directory}/task/{exceptThread}"))))
             {
                 AddDescriptors(directory, pid, nodes, processes);
             }

@@ -342,8 +342,8 @@ internal sealed class AttachDaemon : IDisposable
         return new AttachStatus
         {
             Attached = _state with { Connections = _driver.Connections },
-            State = _isDetaching ? "detaching" : lost is null ? "online" : "failed",
-            Reason = lost is null ? null : ErrorText.OneLine(lost.Message),
+            State = _isDetaching ? "detaching" : lost is not null ? "failed" : _driver.Outage is not null ? "recovering" : "online",
+            Reason = lost is null ? _driver.Outage : ErrorText.OneLine(lost.Message),
             Guarantees = [.. _protection, .. _driver.Guarantees],
             CompiledMethods = JitInfo.GetCompiledMethodCount(),
             InFlight = _driver.InFlight,

@@ -33,6 +33,8 @@ internal static class HelpTexts
             --punch=zero|trim  what punching holes does (default: zero, the safe one)
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
+            --cache SIZE       memory for hot blocks (default: 0, none)
+            --readahead SIZE   memory for reading ahead (default: 0, none)
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 
@@ -44,7 +46,8 @@ internal static class HelpTexts
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
-            nbdfuse help [info|list|serve|attach|detach|status]
+            nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:
 

@@ -57,6 +57,12 @@ internal sealed record NbdfuseArguments
     /// <summary>Threads that carry large payloads (--movers), or null to leave it to the program.</summary>
     public int? Movers { get; init; }
 
+    /// <summary>Bytes of memory for what is read again and again (--cache), 0 for none, or null to leave it to the program.</summary>
+    public long? CacheBytes { get; init; }
+
+    /// <summary>Bytes of memory for reading ahead (--readahead), 0 for none, or null to leave it to the program.</summary>
+    public long? ReadAheadBytes { get; init; }
+
     /// <summary>What was odd about the arguments: lines for the log.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }

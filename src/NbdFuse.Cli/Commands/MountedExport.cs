@@ -26,6 +26,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
+    private readonly ExportCache? _cache;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isDisposed;
@@ -48,9 +49,10 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
+        IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
+        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
         var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
-        _queue = new RequestQueue(
-            DeviceStack.Build(export, ready, QueueCapacity), ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
+        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         if (isPinned)
         {
@@ -223,6 +225,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
+        _cache?.Dispose();
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.
