@@ -82,7 +82,7 @@ internal static class LoopHelper
 
         writer.Dispose();
         input.Dispose();
-        string[] fields = PipeText.Read(reader, MaximumAnswer).TrimEnd('\n').Split('\t');
+        string[] fields = PipeText.ReadLine(reader, MaximumAnswer).TrimEnd('\n').Split('\t');
         if (fields[0] is Done or Busy or Error)
         {
             return new HelperAnswer(fields, child, hold);

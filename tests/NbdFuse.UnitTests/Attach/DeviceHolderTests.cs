@@ -42,11 +42,11 @@ public sealed class DeviceHolderTests
         File.CreateSymbolicLink(directory["real/leaf"], "../gone/x");
         File.CreateSymbolicLink(directory["alias"], directory["real"]);
         File.CreateSymbolicLink(directory["loop"], "loop");
-        string root = Cli.DetachTarget.ResolveLinks(directory.Path);
-        Assert.Equal($"{root}/gone/x", Cli.DetachTarget.ResolveLinks(directory["alias/leaf"]));
-        Assert.Equal($"{root}/real/none", Cli.DetachTarget.ResolveLinks(directory["alias/./none"]));
-        Assert.Equal($"{root}/loop", Cli.DetachTarget.ResolveLinks(directory["loop"]));
-        Assert.Equal("/", Cli.DetachTarget.ResolveLinks("/.."));
+        string root = global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory.Path);
+        Assert.Equal($"{root}/gone/x", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["alias/leaf"]));
+        Assert.Equal($"{root}/real/none", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["alias/./none"]));
+        Assert.Equal($"{root}/loop", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["loop"]));
+        Assert.Equal("/", global::NbdFuse.Cli.DetachTarget.ResolveLinks("/.."));
     }
 
     [Theory]

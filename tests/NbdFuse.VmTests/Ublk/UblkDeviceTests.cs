@@ -179,13 +179,17 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
             ! nbdfuse detach $dev 2>/run/busy
             grep -o "in use" /run/busy
             nbdfuse attach --recover $dev 3>&-
+            echo kept >&3
             exec 3>&-
-            nbdfuse detach --force $dev 2>/dev/null
+            until nbdfuse detach $dev 2>/run/busy; do grep -q "in use" /run/busy; sleep 0.1; done
+            [ ! -e $dev ]
+            [ -z "$(ls -d /run/nbdfuse/*/ 2>/dev/null)" ]
             """, Long);
 
         Assert.Equal(
             "in use: by something that this process cannot see\nin use\nin use\n/dev/ublkb0\n", result.EnsureSuccess().Output);
-        guest.AssertHealthy(KernelProblemKind.HungTask, KernelProblemKind.IoError);
+        guest.AssertHealthy(KernelProblemKind.HungTask);
+        Assert.Equal("kept\n", Tool.Run("debugfs", "-R", "cat /open", server.BackingFile).EnsureSuccess().Output);
     }
 
     [Fact]
