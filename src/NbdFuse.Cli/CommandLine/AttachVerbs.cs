@@ -42,7 +42,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             Description = "Go on with a ublk device whose process has died; without URI with the words of its attach",
             HelpName = "DEV",
         };
-        if (words.Contains(RecoveryWords.Option))
+        if (words.Any(word => word.Split('=')[0] == RecoveryWords.Option))
         {
             uri.Arity = ArgumentArity.ZeroOrOne;
         }
@@ -132,6 +132,12 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         {
             IReadOnlyList<AttachStatus> devices = await DeviceDrivers.Devices.ListAsync().ConfigureAwait(false);
             await output.WriteAsync(result.GetValue(json) ? StatusReport.ToJson(devices) : StatusReport.ToText(devices)).ConfigureAwait(false);
+            if (devices.Count == 0 && RuntimeDirectory.HidesThoseOfRoot)
+            {
+                await error.WriteAsync($"{ErrorText.Program}: only root sees the devices that root has attached: run it as root\n").ConfigureAwait(false);
+                return MountCommand.Failed;
+            }
+
             return 0;
         });
         return command;
