@@ -16,8 +16,8 @@ public sealed class ExportCacheTests
     }
 
     [Theory]
-    [InlineData(1 << 20, 0)]
-    [InlineData(0, 1 << 20)]
+    [InlineData(1L << 20, 0L)]
+    [InlineData(0L, 1L << 20)]
     [InlineData(null, null)]
     public async Task Cache_in_native_memory_behaves_like_every_other_device(long? cacheBytes, long? readAheadBytes)
     {
