@@ -214,6 +214,12 @@ internal static unsafe partial class Libc
     internal static partial int waitpid(int pid, int* status, int options);
 
     [LibraryImport(Name)]
+    internal static partial int execve(byte* path, byte** argv, byte** environment);
+
+    [LibraryImport(Name)]
+    internal static partial int setrlimit(int resource, ResourceLimit* limit);
+
+    [LibraryImport(Name)]
     internal static partial int posix_spawnp(int* pid, byte* file, void* actions, void* attributes, byte** argv, byte** environment);
 
     [LibraryImport(Name)]

@@ -15,5 +15,6 @@ int main(void)
     dump_fuse_constants();
     dump_block_constants();
     dump_system_constants();
+    dump_ring_and_ublk();
     return 0;
 }

@@ -335,7 +335,7 @@ internal sealed class ReadAheadPlanner
     {
         stream.RoundStart = stream.Next;
         stream.RoundTime = now;
-        stream.RoundEnd = stream.Window;
+        stream.RoundEnd = 2L * stream.Window;
     }
 
     private int Chunk(int window)

@@ -8,10 +8,10 @@ namespace NbdFuse.Cli;
 internal sealed class ExportCache : IDisposable
 {
     /// <summary>Memory for content, in bytes, when the user says nothing.</summary>
-    public const long DefaultCacheBytes = 32L << 20;
+    public const long DefaultCacheBytes = 0;
 
     /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
-    public const long DefaultReadAheadBytes = 8L << 20;
+    public const long DefaultReadAheadBytes = 0;
 
     private readonly NativeRegion _region;
 

@@ -15,6 +15,10 @@ internal sealed class MountedExport : IAsyncDisposable
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
 
+    // Of a block device: 16 MiB of payload at once are more than any disk needs, and are allocated before it is used.
+    private const int PinnedBuffers = 16;
+    private const long PinnedBytes = PinnedBuffers * (long)FuseBuffers.MaximumPayload;
+
     private static readonly TimeSpan WriteBackTimeout = TimeSpan.FromSeconds(10);
 
     private readonly NbdExport _export;
@@ -25,6 +29,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly ExportCache? _cache;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _isDisposed;
 
     /// <summary>Joins an open export and a mount; nothing is served before <see cref="Start"/>.</summary>
     /// <param name="export">The export; belongs to this object from here on.</param>
@@ -32,8 +37,11 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="options">Options of the mount.</param>
     /// <param name="loggers">The log.</param>
+    /// <param name="isPinned">
+    /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
+    /// </param>
     public MountedExport(
-        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers)
+        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, bool isPinned = false)
     {
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
@@ -43,8 +51,14 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
         _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
-        _queue = new RequestQueue(_cache?.Device ?? stack, ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
+        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
+        if (isPinned)
+        {
+            _buffers.Pin(PinnedBuffers);
+        }
+
         _session = new FuseSession(
             _loop,
             mount.Device,
@@ -65,6 +79,27 @@ internal sealed class MountedExport : IAsyncDisposable
 
     /// <summary>Ends when the server is lost, with the reason.</summary>
     public Task<Protocol.NbdException> Failure => _export.Failure;
+
+    /// <summary>What was asked so far.</summary>
+    public RequestQueueStatistics Statistics => _queue.Statistics;
+
+    /// <summary>Requests in flight; may lag behind by a few.</summary>
+    public int InFlight => _queue.InFlight;
+
+    /// <summary>
+    /// Takes the mount out of the tree although the file is in use: it stays until its last user closes it, and then the
+    /// session ends.
+    /// </summary>
+    public Task HideAsync() => Task.Run(() => _mount.Unmount(lazy: true));
+
+    /// <summary>Fails everything that is in flight, and ends the session. What is asked later fails after the disposal.</summary>
+    public async Task AbortAsync()
+    {
+        _session.Abort(Errno.EIO);
+
+        // A loop that has died ends nothing any more.
+        await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
+    }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
     public Task<Exception> LoopFailed => _loopFailed.Task;
@@ -180,6 +215,12 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Says goodbye to the server and stops the loop. The mount, if it still exists, is dead afterwards.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         await _export.DisposeAsync().ConfigureAwait(false);
         _loop.Dispose();
         _mount.Dispose();
