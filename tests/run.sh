@@ -15,7 +15,7 @@ set -euo pipefail
 readonly ALL_SUITES=(unit real-servers mount vm examples)
 readonly RESULTS=$REPO/artifacts/test-results
 # A suite that hangs must not take the whole run with it.
-readonly SUITE_SECONDS=${SUITE_SECONDS:-900}
+readonly SUITE_SECONDS=${SUITE_SECONDS:-1800}
 
 passed=0
 failed=0
@@ -76,7 +76,7 @@ run_suite() {
 
 run_examples() {
     local example code name
-    for example in quickstart.sh non-root.sh read-export; do
+    for example in quickstart.sh non-root.sh boot.sh read-export; do
         name=example-$example
         code=0
         if [[ $example == *.sh ]]; then

@@ -100,6 +100,12 @@ internal static unsafe partial class Libc
     internal static partial int unlink(byte* path);
 
     [LibraryImport(Name)]
+    internal static partial int chroot(byte* path);
+
+    [LibraryImport(Name)]
+    internal static partial int dup3(int oldFd, int newFd, int flags);
+
+    [LibraryImport(Name)]
     internal static partial int mkdir(byte* path, uint mode);
 
     [LibraryImport(Name)]

@@ -6,7 +6,7 @@ public sealed record AttachStatus
     /// <summary>What its daemon wrote down.</summary>
     public required AttachState Attached { get; init; }
 
-    /// <summary>online; failed when the server is lost; detaching; starting; stale when the daemon is gone; silent when it does not answer.</summary>
+    /// <summary>online; recovering while requests wait for the server; failed when the server is lost; unsupervised when the kernel serves it alone; detaching; starting; stale when the daemon is gone; silent when it does not answer.</summary>
     public required string State { get; init; }
 
     /// <summary>Why it is not online; null otherwise.</summary>

@@ -13,10 +13,12 @@ public static class DeviceHolders
 {
     /// <summary>Finds them.</summary>
     /// <param name="device">The whole device.</param>
+    /// <param name="exceptThread">A thread whose process is left out: one that runs the device; 0 for none.</param>
     /// <returns>Mounts first, then swap, devices, processes.</returns>
-    public static IReadOnlyList<DeviceHolder> Find(string device)
+    public static IReadOnlyList<DeviceHolder> Find(string device, int exceptThread = 0)
     {
         List<string> nodes = [device, .. PartitionNodes.Numbers(device).Select(number => PartitionNodes.NodeOf(device, number))];
+        Dictionary<string, string> numbers = DeviceNumbers(nodes);
         List<DeviceHolder> result = [];
         HashSet<string> namespaces = [];
         List<DeviceHolder> processes = [];
@@ -29,11 +31,12 @@ public static class DeviceHolders
             {
                 foreach (string line in Lines($"{directory}/mountinfo"))
                 {
-                    AddMount(line, nodes, result);
+                    AddMount(line, nodes, result, numbers);
                 }
             }
 
-            if (pid != Environment.ProcessId)
+            if (pid != Environment.ProcessId
+                && (exceptThread == 0 || !Directory.Exists(string.Create(CultureInfo.InvariantCulture, $"{directory}/task/{exceptThread}"))))
             {
                 AddDescriptors(directory, pid, nodes, processes);
             }
@@ -67,10 +70,11 @@ public static class DeviceHolders
     public static IReadOnlyList<string> FindMountPoints(string device)
     {
         List<string> nodes = [device, .. PartitionNodes.Numbers(device).Select(number => PartitionNodes.NodeOf(device, number))];
+        Dictionary<string, string> numbers = DeviceNumbers(nodes);
         List<DeviceHolder> mounts = [];
         foreach (string line in Lines("/proc/self/mountinfo"))
         {
-            AddMount(line, nodes, mounts);
+            AddMount(line, nodes, mounts, numbers);
         }
 
         return [.. mounts.Select(mount => mount.What).Reverse()];
@@ -80,9 +84,12 @@ public static class DeviceHolders
     /// <param name="line">The line.</param>
     /// <param name="nodes">Paths of devices.</param>
     /// <param name="holders">Receives the mount, unless it is known already.</param>
-    internal static void AddMount(string line, IReadOnlyList<string> nodes, List<DeviceHolder> holders)
+    /// <param name="numbers">The devices by MAJOR:MINOR, or null.</param>
+    internal static void AddMount(
+        string line, IReadOnlyList<string> nodes, List<DeviceHolder> holders, IReadOnlyDictionary<string, string>? numbers = null)
     {
-        // By the source's name: st_dev is a number of its own for btrfs.
+        // By the number, since the source may be another name of the device (/dev/root, a symlink), and by the source's name, since
+        // btrfs has numbers of its own.
         string[] fields = line.Split(' ');
         int dash = Array.IndexOf(fields, "-");
         if (dash < 6 || dash + 2 >= fields.Length)
@@ -91,6 +98,7 @@ public static class DeviceHolders
         }
 
         string source = Unescape(fields[dash + 2]);
+        source = numbers?.GetValueOrDefault(fields[2]) ?? source;
         if (nodes.Contains(source))
         {
             var holder = new DeviceHolder(DeviceHolderKind.Mount, source, Unescape(fields[4]));
@@ -127,6 +135,20 @@ public static class DeviceHolders
         }
 
         return Encoding.UTF8.GetString(bytes, 0, to);
+    }
+
+    private static Dictionary<string, string> DeviceNumbers(List<string> nodes)
+    {
+        Dictionary<string, string> numbers = [];
+        foreach (string node in nodes)
+        {
+            if (DeviceNode.Number(node) is var (major, minor))
+            {
+                numbers[string.Create(CultureInfo.InvariantCulture, $"{major}:{minor}")] = node;
+            }
+        }
+
+        return numbers;
     }
 
     private static void AddDescriptors(string directory, int pid, List<string> nodes, List<DeviceHolder> holders)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using NbdFuse.Native;
 
 namespace NbdFuse.Attach;
@@ -32,6 +33,22 @@ public static class DeviceNode
         if (result < 0 && result != -Errno.EEXIST)
         {
             throw new AttachException($"{path}: there is no such node, and it cannot be made: {Errno.Describe(result)}");
+        }
+    }
+
+    /// <summary>Number of a block device by its name, whatever its node is (/sys/class/block/NAME/dev).</summary>
+    /// <param name="path">Path of the node, there or not.</param>
+    /// <returns>Major and minor number; null when the kernel has no such device.</returns>
+    public static (uint Major, uint Minor)? Number(string path)
+    {
+        try
+        {
+            string[] number = File.ReadAllText($"/sys/class/block/{Path.GetFileName(path)}/dev").Trim().Split(':');
+            return (uint.Parse(number[0], CultureInfo.InvariantCulture), uint.Parse(number[1], CultureInfo.InvariantCulture));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
         }
     }
 

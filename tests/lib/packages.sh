@@ -28,6 +28,7 @@ readonly PEER_PROGRAMS=(
     "nbd-client nbd-client"
     "xz xz-utils"
     "zstd zstd"
+    "mmdebstrap mmdebstrap"
     "blkdiscard util-linux"
     "fstrim util-linux"
     "sfdisk fdisk"

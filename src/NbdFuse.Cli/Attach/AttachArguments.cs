@@ -26,6 +26,9 @@ internal sealed record AttachArguments
     /// <summary>Connections, 1 to 1024.</summary>
     public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
 
+    /// <summary>What is asked of the driver nbd alone.</summary>
+    public NbdDriverOptions Nbd { get; init; } = new();
+
     /// <summary>Values of -o in their order.</summary>
     public IReadOnlyList<string> MountOptions { get; init; } = [];
 

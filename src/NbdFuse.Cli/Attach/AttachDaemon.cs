@@ -67,10 +67,8 @@ internal sealed class AttachDaemon : IDisposable
             DriverDevice device = await BringUpAsync(signal).ConfigureAwait(false);
             if (!device.NeedsProcess)
             {
-                leaveEntry = true;
-                Publish(state => state with { Pid = 0, ProcessStart = 0 });
-                ready(device.Path);
-                return 0;
+                leaveEntry = await LeaveOrTakeDownAsync(device, ready).ConfigureAwait(false);
+                return leaveEntry ? 0 : 1;
             }
 
             await ServeOrTakeDownAsync(device, ready, signals, signal).ConfigureAwait(false);
@@ -123,6 +121,29 @@ internal sealed class AttachDaemon : IDisposable
         }
     }
 
+    /// <summary>Leaves a device to the kernel.</summary>
+    /// <returns>False when nobody waits for it any more, and it was taken down.</returns>
+    private async Task<bool> LeaveOrTakeDownAsync(DriverDevice device, Func<string, bool> ready)
+    {
+        try
+        {
+            Publish(state => state with { Pid = 0, ProcessStart = 0 });
+            if (ready(device.Path))
+            {
+                return true;
+            }
+        }
+        catch
+        {
+            await DetachAsync(force: true).ConfigureAwait(false);
+            throw;
+        }
+
+        AttachLog.Warning(_logger, "the process that asked for the device is gone: it is detached again");
+        await DetachAsync(force: true).ConfigureAwait(false);
+        return false;
+    }
+
     private void Publish(Func<AttachState, AttachState> change)
     {
         _state = change(_state);
@@ -142,6 +163,22 @@ internal sealed class AttachDaemon : IDisposable
         }
 
         DriverDevice device = await up.ConfigureAwait(false);
+        try
+        {
+            Describe(device);
+        }
+        catch when (!_arguments.Recover)
+        {
+            // Without its entry nobody would know of the device.
+            await DetachAsync(force: true).ConfigureAwait(false);
+            throw;
+        }
+
+        return device;
+    }
+
+    private void Describe(DriverDevice device)
+    {
         Publish(state => state with
         {
             Device = device.Path,
@@ -151,7 +188,7 @@ internal sealed class AttachDaemon : IDisposable
             Partitions = device.Partitions.Count > 0 ? device.Partitions : null,
             ReadOnly = device.IsReadOnly,
             Server = device.Server,
-            Connections = _driver.Connections,
+            Connections = _driver!.Connections,
         });
         if (_state.UnreachableTail > 0)
         {
@@ -159,8 +196,7 @@ internal sealed class AttachDaemon : IDisposable
         }
 
         AttachLog.Attached(
-            _logger, device.Path, device.Size, device.Server, _driver.Connections, device.IsReadOnly ? "read-only" : "read-write");
-        return device;
+            _logger, device.Path, device.Size, device.Server, _driver!.Connections, device.IsReadOnly ? "read-only" : "read-write");
     }
 
     private async Task ServeAsync(AttachSignals signals, Task<int> signal)
@@ -226,8 +262,8 @@ internal sealed class AttachDaemon : IDisposable
         return new AttachStatus
         {
             Attached = _state with { Connections = _driver.Connections },
-            State = _isDetaching ? "detaching" : lost is null ? "online" : "failed",
-            Reason = lost is null ? null : ErrorText.OneLine(lost.Message),
+            State = _isDetaching ? "detaching" : lost is not null ? "failed" : _driver.Outage is not null ? "recovering" : "online",
+            Reason = lost is null ? _driver.Outage : ErrorText.OneLine(lost.Message),
             Guarantees = [.. _protection, .. _driver.Guarantees],
             CompiledMethods = JitInfo.GetCompiledMethodCount(),
             InFlight = _driver.InFlight,

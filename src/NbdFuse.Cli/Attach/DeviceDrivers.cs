@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
 
 namespace NbdFuse.Cli;
 
@@ -14,6 +15,7 @@ internal static class DeviceDrivers
     [
         new DriverEntry(new UblkKind(), IsAutomatic: true, UblkDriver.WhyUnusable, context => new UblkDriver(context)),
         new DriverEntry(new LoopKind(), IsAutomatic: true, LoopDriver.WhyUnusable, context => new LoopDriver(context)),
+        new DriverEntry(new KernelNbdKind(), IsAutomatic: false, NbdDriver.WhyUnusable, context => new NbdDriver(context)),
     ];
 
     /// <summary>What is attached, by any driver.</summary>

@@ -24,6 +24,9 @@ internal interface IDeviceDriver : IAsyncDisposable
     /// <summary>Ends when the server is lost for good, with the reason; the device stays, and answers errors.</summary>
     Task<NbdException> ServerLost { get; }
 
+    /// <summary>Why requests wait at present for the server to come back; null when they do not.</summary>
+    string? Outage => null;
+
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     int InFlight { get; }
 

@@ -175,15 +175,8 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         Task first = await Task.WhenAny(helper, Ended, ServerLost, signal.Task).ConfigureAwait(false);
         if (first != helper)
         {
-            // It may wait for the server, unkillably: only errors free it. What it has attached by then it takes down again.
-            await _mounted!.AbortAsync().ConfigureAwait(false);
-            await _mounted.DisposeAsync().ConfigureAwait(false);
-            string[] late = await helper.WaitAsync(HelperTimeout).ConfigureAwait(false);
-            if (late[0] == LoopHelper.Done)
-            {
-                await LoopHelper.RunAsync(LoopHelperCommand.Detach, late[1], context.Entry.LoopName, "force").ConfigureAwait(false);
-            }
-
+            // It may wait for the server, unkillably: only errors free it.
+            await DiscardAsync(helper).ConfigureAwait(false);
             throw new AttachException(
                 first == signal.Task ? "interrupted"
                 : first == ServerLost ? $"the server is lost: {(await ServerLost.ConfigureAwait(false)).Message}"
@@ -194,9 +187,22 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         if (answer[0] != LoopHelper.Done)
         {
             await _mounted!.HideAsync().ConfigureAwait(false);
+            await DiscardAsync(helper).ConfigureAwait(false);
             throw new AttachException(answer[1]);
         }
 
         return answer;
+    }
+
+    /// <summary>
+    /// Fails all requests, and takes down what the helper may have attached by the time it ends: it may have been killed before it
+    /// could tell.
+    /// </summary>
+    private async Task DiscardAsync(Task<string[]> helper)
+    {
+        await _mounted!.AbortAsync().ConfigureAwait(false);
+        await _mounted.DisposeAsync().ConfigureAwait(false);
+        await helper.WaitAsync(HelperTimeout).ConfigureAwait(false);
+        await LoopHelper.RunAsync(LoopHelperCommand.Discard, context.Entry.LoopName).ConfigureAwait(false);
     }
 }

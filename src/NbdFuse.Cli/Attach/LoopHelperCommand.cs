@@ -15,6 +15,9 @@ internal static class LoopHelperCommand
     /// <summary>Word of the helper: detach DEVICE NAME force|-.</summary>
     public const string Detach = "detach";
 
+    /// <summary>Word of the helper: discard NAME. Takes down, by force, the device with that name if there is one.</summary>
+    public const string Discard = "discard";
+
     /// <summary>Word of the helper: partitions DEVICE. For devices that exist already. Answers PARTITION...</summary>
     public const string Partitions = "partitions";
 
@@ -44,6 +47,8 @@ internal static class LoopHelperCommand
                     out attached),
                 [Detach, var device, var name, var force] => Holders(
                     LoopOperations.TakeDown(device, name, force == "force", flush: true)),
+                [Discard, var name] => Holders(
+                    LoopDevice.Find(name) is { } device ? LoopOperations.TakeDown(device, name, force: true, flush: false) : []),
                 [Partitions, var device] => string.Join('\t', PartitionNodes.Create(device).Prepend(LoopHelper.Done)),
                 [Release, var device, var force] => Holders(DeviceRelease.Release(device, force == "force", flush: true)),
                 _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),

@@ -64,6 +64,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 return number;
             },
         };
+        var nbd = new NbdDriverVerbOptions();
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
@@ -76,6 +77,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         {
             uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
         };
+        nbd.AddTo(command, driver, foreground);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -97,6 +99,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 MountOptions = result.GetValue(mountOptions) ?? [],
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
+                Nbd = nbd.Read(result),
                 IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],
             };

@@ -33,8 +33,8 @@ internal static class HelpTexts
             --punch=zero|trim  what punching holes does (default: zero, the safe one)
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
-            --cache SIZE       memory for what is read often (default: 32M; 0: none)
-            --readahead SIZE   memory for reading ahead (default: 8M; 0: none)
+            --cache SIZE       memory for what is read again and again (default: 0, none)
+            --readahead SIZE   memory for reading ahead (default: 0, none)
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 
@@ -43,7 +43,11 @@ internal static class HelpTexts
             nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
             nbdfuse list [--json] URI
             nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
-            nbdfuse help [info|list|serve]
+            nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
+            nbdfuse detach [--force] DEV|MOUNTPOINT
+            nbdfuse status [--json]
+            nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:
 

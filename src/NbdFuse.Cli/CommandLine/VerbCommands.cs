@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "help", "version", LoopHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 6;
+    private const int WithHelp = 8;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -44,6 +44,8 @@ internal sealed class VerbCommands
             case "help" when arguments.Count == 1 || Array.IndexOf(Names, arguments[1]) is < 0 or >= WithHelp:
                 await _output.WriteAsync(HelpTexts.Usage).ConfigureAwait(false);
                 return 0;
+            case NbdIoctlHelper.Verb:
+                return await NbdIoctlHelper.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
             case LoopHelper.Verb:
                 return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":
@@ -105,6 +107,8 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Attach(UriArgument(), _verbose, _debug));
         root.Subcommands.Add(attach.Detach(_debug));
         root.Subcommands.Add(attach.Status(_json, _debug));
+        root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
+        root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
     }
 

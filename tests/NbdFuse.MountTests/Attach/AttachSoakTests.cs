@@ -22,6 +22,7 @@ public sealed class AttachSoakTests
         var random = new Random(seed);
         await using RealServer server = await RealServers.Embedded(new RealServerOptions { Size = 4 << 20 });
         using var directory = new TempDirectory();
+        HashSet<string> names = [];
         try
         {
             for (int round = 0; round < rounds; round++)
@@ -31,6 +32,7 @@ public sealed class AttachSoakTests
                 {
                     // A moment is what the test is about: which one does not matter, every one must do.
                     await Task.Delay(random.Next(1200));
+                    names.UnionWith(Entries(directory).Select(entry => $"nbdfuse:{Path.GetFileName(entry)}"));
                     KillOne(random, directory, attach.Id);
                 }
 
@@ -49,6 +51,9 @@ public sealed class AttachSoakTests
         }
 
         await AssertNothingIsLeftAsync(directory);
+
+        // Also of those whose entry is gone: nobody would find such a device any more.
+        Assert.All(names, name => Assert.Null(NbdFuse.Attach.LoopDevice.Find(name)));
     }
 
     [Fact]
