@@ -33,7 +33,7 @@ internal static class HelpTexts
             --punch=zero|trim  what punching holes does (default: zero, the safe one)
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
-            --cache SIZE       memory for what is read again and again (default: 0, none)
+            --cache SIZE       memory for hot blocks (default: 0, none)
             --readahead SIZE   memory for reading ahead (default: 0, none)
             -q, --quiet        log errors only
             --debug            show stack traces of errors
