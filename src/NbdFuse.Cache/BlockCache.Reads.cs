@@ -8,6 +8,9 @@ public sealed partial class BlockCache
     // The longest read that is served from memory: more than the kernel sends.
     private const int MaximumGranules = 1024;
 
+    // Microseconds.
+    private const long LongestLatency = 1_000_000;
+
     private readonly RangeTable _fillRanges = new(Fills);
     private readonly Slab<Bypass> _bypasses = new(Fills);
     private readonly int[] _freeFills = new int[Fills];
@@ -188,7 +191,8 @@ public sealed partial class BlockCache
             if (source >= 0)
             {
                 end = Math.Min(request.End, Floor(offset) + Granule);
-                Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset)).CopyTo(target[(int)(offset - request.Offset)..]);
+                Span<byte> held = Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset));
+                held.CopyTo(target[(int)(offset - request.Offset)..]);
                 _store!.Touch(source);
             }
             else
@@ -408,12 +412,15 @@ public sealed partial class BlockCache
         _lower.Submit(request);
     }
 
-    private void BypassEnded(int id)
+    private void BypassEnded(BlockRequest request, int id)
     {
         Bypass bypass = _bypasses[id];
         _bypasses.Return(id);
         Leave(bypass.Stream, bypass.StreamSerial);
-        Measure(bypass.StartedAt);
+        if (request.Error == 0)
+        {
+            Measure(bypass.StartedAt);
+        }
     }
 
     private void Leave(int stream, long serial)
@@ -426,9 +433,46 @@ public sealed partial class BlockCache
 
     private void Measure(long startedAt)
     {
-        long latency = (long)((_clock.GetTimestamp() - startedAt) / _ticksPerMicrosecond);
+        // What a request waited through an outage says nothing about the next one.
+        long latency = Math.Min(LongestLatency, (long)((_clock.GetTimestamp() - startedAt) / _ticksPerMicrosecond));
         long smooth = Statistics.LatencyMicroseconds;
         Statistics.LatencyMicroseconds = smooth == 0 ? Math.Max(1, latency) : Math.Max(1, smooth + ((latency - smooth) / 8));
+    }
+
+    private Fill? FindLoan(BlockRequest request)
+    {
+        foreach (Fill fill in _fills)
+        {
+            if (ReferenceEquals(fill.Lender, request))
+            {
+                return fill;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// Abandons a read of the cache's own when all whom it serves have been answered by an interrupt: the layers below look at
+    /// that, and a device that can't make progress ends it, and with it frees the caller's slot.
+    /// </summary>
+    /// <returns>It has ended.</returns>
+    private bool TryGiveUp(Fill fill)
+    {
+        if (fill.HasWaiters || fill.Lender is { IsAbandoned: false })
+        {
+            return false;
+        }
+
+        // Nobody may join it any more.
+        if (!fill.IsTainted)
+        {
+            fill.IsTainted = true;
+            _fillRanges.Remove(fill.Id);
+        }
+
+        fill.Request.IsAbandoned = true;
+        return _lower is IRequestWithdrawal lower && lower.TryWithdraw(fill.Request);
     }
 
     private bool RemoveWaiter(BlockRequest request)
@@ -437,6 +481,7 @@ public sealed partial class BlockCache
         {
             if (fill.HasWaiters && fill.RemoveWaiter(request))
             {
+                TryGiveUp(fill);
                 return true;
             }
         }

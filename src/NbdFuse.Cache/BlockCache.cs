@@ -43,6 +43,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private readonly long _size;
     private readonly int _bypassBytes;
     private readonly GranuleStore? _store;
+    private bool _isSuspended;
 
     /// <summary>Makes an empty cache.</summary>
     /// <param name="lower">Top of the stack of layers; takes ranges that begin and end at multiples of 4096.</param>
@@ -73,7 +74,10 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         _bypassBytes = Math.Min(options.BypassBytes, Floor(info.MaximumPayload) - Granule);
         _store = _layout.Slots > 0 ? new GranuleStore(_layout.Slots) : null;
         _fills = MakeFills(ready);
-        int largest = 1 << System.Numerics.BitOperations.Log2((uint)info.MaximumPayload);
+
+        // The layer that cuts long requests hides what the server takes; reading ahead must not depend on its few contexts.
+        int payload = Math.Min(info.MaximumPayload, Math.Max(Granule, options.MaximumPayload));
+        int largest = 1 << System.Numerics.BitOperations.Log2((uint)payload);
         _segments = MakeSegments(ready, Math.Min(_layout.SegmentBytes, largest));
         _segmentRanges = new RangeTable(Math.Max(1, _segments.Length));
         _planner = _segments.Length == 0
@@ -93,7 +97,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
     {
-        if (request.Operation == BlockOperation.Read)
+        if (request.Operation == BlockOperation.Read && !_isSuspended)
         {
             Read(request);
         }
@@ -110,7 +114,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <inheritdoc/>
     public void EndTurn()
     {
-        if (_planner is { HasWork: true })
+        if (_planner is { HasWork: true } && !_isSuspended)
         {
             // After all the reads of this turn: what is asked for goes before what may be asked for.
             ReadAhead(_planner);
@@ -122,11 +126,20 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <inheritdoc/>
     public bool TryWithdraw(BlockRequest request)
     {
-        if (request.Operation == BlockOperation.Read && RemoveWaiter(request))
+        if (request.Operation == BlockOperation.Read)
         {
-            // It has lent its buffer to nobody, so nothing will be written there any more.
-            request.Complete(BlockErrno.EINTR);
-            return true;
+            if (RemoveWaiter(request))
+            {
+                // It has lent its buffer to nobody, so nothing will be written there any more.
+                request.Complete(BlockErrno.EINTR);
+                return true;
+            }
+
+            Fill? fill = FindLoan(request);
+            if (fill is not null)
+            {
+                return TryGiveUp(fill);
+            }
         }
 
         return _lower is IRequestWithdrawal lower && lower.TryWithdraw(request);
@@ -141,6 +154,15 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         Taint(0, _size);
         DropSegments(0, _size);
         UpdateHeld();
+    }
+
+    /// <summary>
+    /// Forgets all content, and answers nothing from memory from now on: the device has failed, and whoever asks must hear so.
+    /// </summary>
+    public void Suspend()
+    {
+        _isSuspended = true;
+        Clear();
     }
 
     /// <inheritdoc/>
@@ -159,7 +181,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
                 MutationEnded(request, id);
                 return true;
             default:
-                BypassEnded(id);
+                BypassEnded(request, id);
                 return true;
         }
     }

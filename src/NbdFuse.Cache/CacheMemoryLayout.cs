@@ -16,7 +16,7 @@ internal readonly record struct CacheMemoryLayout
 
     private const int WantedSegments = 64;
     private const int SmallestSegment = 64 << 10;
-    private const int LargestSegment = 1 << 20;
+    private const int LargestSegment = 4 << 20;
 
     /// <summary>Granules that are kept.</summary>
     public required int Slots { get; init; }
@@ -44,8 +44,8 @@ internal readonly record struct CacheMemoryLayout
     /// <exception cref="ArgumentOutOfRangeException">A size is out of range.</exception>
     public static CacheMemoryLayout Of(BlockCacheOptions options)
     {
-        Check(options.CacheBytes, nameof(options.CacheBytes));
-        Check(options.ReadAheadBytes, nameof(options.ReadAheadBytes));
+        Check(options.CacheBytes, BlockCacheOptions.MaximumBytes, nameof(options.CacheBytes));
+        Check(options.ReadAheadBytes, BlockCacheOptions.MaximumReadAheadBytes, nameof(options.ReadAheadBytes));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.BypassBytes, Granule);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.BypassBytes, 1 << 20);
         ArgumentOutOfRangeException.ThrowIfNotEqual(options.BypassBytes % Granule, 0);
@@ -54,18 +54,18 @@ internal readonly record struct CacheMemoryLayout
         return new CacheMemoryLayout
         {
             Slots = (int)(options.CacheBytes >> GranuleShift),
-            Segments = (int)Math.Min(options.ReadAheadBytes / segmentBytes, 4096),
+            Segments = (int)(options.ReadAheadBytes / segmentBytes),
             SegmentBytes = segmentBytes,
             ScratchBytes = options.BypassBytes + (2 * Granule),
         };
     }
 
-    private static void Check(long bytes, string name)
+    private static void Check(long bytes, long maximum, string name)
     {
-        if (bytes != 0 && bytes is < BlockCacheOptions.MinimumBytes or > BlockCacheOptions.MaximumBytes)
+        if (bytes != 0 && (bytes < BlockCacheOptions.MinimumBytes || bytes > maximum))
         {
             throw new ArgumentOutOfRangeException(
-                name, bytes, $"It is 0, or {BlockCacheOptions.MinimumBytes} to {BlockCacheOptions.MaximumBytes} bytes.");
+                name, bytes, $"It is 0, or {BlockCacheOptions.MinimumBytes} to {maximum} bytes.");
         }
     }
 }

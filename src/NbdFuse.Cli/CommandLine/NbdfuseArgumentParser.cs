@@ -132,16 +132,16 @@ internal static class NbdfuseArgumentParser
                 ? movers
                 : throw new UsageException($"--movers is a number of threads from 0 to {MaximumMovers}, not \"{argument}\"", showUsage: false),
         },
-        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
-        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
+        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", BlockCacheOptions.MaximumBytes, argument!) },
+        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", BlockCacheOptions.MaximumReadAheadBytes, argument!) },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
 
-    private static long ReadCacheSize(string option, string text) =>
+    private static long ReadCacheSize(string option, long maximum, string text) =>
         SizeText.TryParse(text, out long bytes)
-            && (bytes == 0 || bytes is >= BlockCacheOptions.MinimumBytes and <= BlockCacheOptions.MaximumBytes)
+            && (bytes == 0 || (bytes >= BlockCacheOptions.MinimumBytes && bytes <= maximum))
             ? bytes
-            : throw new UsageException($"{option} is 0, or a size from 1M to 1T such as 64M, not \"{text}\"", showUsage: false);
+            : throw new UsageException($"{option} is 0, or a size from 1M to {SizeText.Exact((ulong)maximum)} such as 64M, not \"{text}\"", showUsage: false);
 
     private static int ReadConnections(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint connections)

@@ -26,17 +26,19 @@ internal sealed class ExportCache : IDisposable
 
     /// <summary>Puts a cache over a device.</summary>
     /// <param name="stack">All layers, in their order.</param>
+    /// <param name="export">What the server takes, which the layers hide.</param>
     /// <param name="ready">Ready list of the loop.</param>
     /// <param name="cacheBytes">Memory for content; 0 for none, null for the default.</param>
     /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
     /// <returns>Null when both are 0: then there is nothing to put in between.</returns>
     /// <exception cref="PosixException">There is no memory for it.</exception>
-    public static ExportCache? Over(IBlockDevice stack, ReadyList ready, long? cacheBytes, long? readAheadBytes)
+    public static ExportCache? Over(IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes)
     {
         var options = new BlockCacheOptions
         {
             CacheBytes = cacheBytes ?? DefaultCacheBytes,
             ReadAheadBytes = readAheadBytes ?? DefaultReadAheadBytes,
+            MaximumPayload = export.MaximumPayload,
         };
         if (options.CacheBytes == 0 && options.ReadAheadBytes == 0)
         {

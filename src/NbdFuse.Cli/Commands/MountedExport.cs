@@ -50,7 +50,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
-        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        _cache = ExportCache.Over(stack, export.Info, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
         var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
         _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
@@ -116,6 +116,11 @@ internal sealed class MountedExport : IAsyncDisposable
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
+        if (_cache is not null)
+        {
+            // Who reads from a lost server gets errors, also for what was read before.
+            _ = Failure.ContinueWith(_ => _loop.Post(_cache.Device.Suspend), TaskScheduler.Default);
+        }
     }
 
     /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>
