@@ -53,6 +53,11 @@ public sealed partial class BlockCache
     private void Read(BlockRequest request)
     {
         int stream = _planner?.Note(request.Offset, request.Length) ?? -1;
+        if (_isPrefetching)
+        {
+            NotePrefetch(request);
+        }
+
         Place place = Locate(request.Offset, request.End, out int segment);
         if (place == Place.PartlyHere && stream >= 0 && TryExtend(stream, request))
         {
@@ -97,7 +102,7 @@ public sealed partial class BlockCache
             Statistics.Misses++;
         }
 
-        if (request.Length >= _bypassBytes || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
+        if (request.Length >= _bypassBytes || _onlyPrefetches || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
         {
             Statistics.Bypassed++;
             PassBy(request, stream);
@@ -122,7 +127,7 @@ public sealed partial class BlockCache
         bool isHere = false;
         for (int i = 0; i < count; i++)
         {
-            int slot = _store?.FindValid(first + i) ?? -1;
+            int slot = FindHeld(first + i);
             if (slot >= 0)
             {
                 _sources[i] = slot;
@@ -147,7 +152,20 @@ public sealed partial class BlockCache
         return segment >= 0 ? Place.UnderWay : Place.Here;
     }
 
-    private bool HeldNothing => _store is null || _store.Count == 0;
+    private bool HeldNothing => (_store is null || _store.Count == 0) && (_held is null || _held.Count == 0);
+
+    /// <summary>The slot of a granule that is in memory, for whatever reason, or -1.</summary>
+    private int FindHeld(long granule)
+    {
+        int slot = _store?.FindValid(granule) ?? -1;
+        if (slot >= 0 || _held is null)
+        {
+            return slot;
+        }
+
+        slot = _held.Find(granule);
+        return slot < 0 ? slot : _layout.Slots + slot;
+    }
 
     /// <summary>For the statistics of short reads; of long ones only the beginning counts.</summary>
     private bool IsAnyHere(long first, long end)
@@ -155,7 +173,7 @@ public sealed partial class BlockCache
         const int Most = 16;
         for (long granule = first; granule < end && granule < first + Most; granule++)
         {
-            if (_store?.FindValid(granule) >= 0 || FindSegment(granule << GranuleShift, -1) >= 0)
+            if (FindHeld(granule) >= 0 || FindSegment(granule << GranuleShift, -1) >= 0)
             {
                 return true;
             }
@@ -184,6 +202,7 @@ public sealed partial class BlockCache
         long offset = request.Offset;
         long first = offset >> GranuleShift;
         bool hasSegments = false;
+        bool hasHeld = false;
         while (offset < request.End)
         {
             int source = _sources[(int)((offset >> GranuleShift) - first)];
@@ -193,7 +212,14 @@ public sealed partial class BlockCache
                 end = Math.Min(request.End, Floor(offset) + Granule);
                 Span<byte> held = Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset));
                 held.CopyTo(target[(int)(offset - request.Offset)..]);
-                _store!.Touch(source);
+                if (source < _layout.Slots)
+                {
+                    _store!.Touch(source);
+                }
+                else
+                {
+                    hasHeld = true;
+                }
             }
             else
             {
@@ -215,6 +241,11 @@ public sealed partial class BlockCache
         if (hasSegments)
         {
             UseSegments(request);
+        }
+
+        if (hasHeld)
+        {
+            UseHeld(request);
         }
 
         request.Complete(0);
@@ -393,7 +424,7 @@ public sealed partial class BlockCache
 
     private void PassBy(BlockRequest request, int stream)
     {
-        if (_planner is not null)
+        if (_planner is not null || _isPrefetching)
         {
             int id = _bypasses.Rent();
             ref Bypass bypass = ref _bypasses[id];
@@ -401,7 +432,7 @@ public sealed partial class BlockCache
             bypass.Stream = stream;
             if (stream >= 0)
             {
-                ref ReadStream own = ref _planner[stream];
+                ref ReadStream own = ref _planner![stream];
                 bypass.StreamSerial = own.Serial;
                 own.Deepest = Math.Max(own.Deepest, ++own.Outstanding);
             }

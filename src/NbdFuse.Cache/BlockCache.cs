@@ -34,6 +34,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private const long SegmentKind = 2L << (int)KindShift;
     private const long MutationKind = 3L << (int)KindShift;
     private const long BypassKind = 4L << (int)KindShift;
+    private const long PieceKind = 5L << (int)KindShift;
 
     private readonly IBlockDevice _lower;
     private readonly ICacheMemory _memory;
@@ -43,6 +44,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private readonly long _size;
     private readonly int _bypassBytes;
     private readonly GranuleStore? _store;
+    private readonly bool _onlyPrefetches;
     private bool _isSuspended;
 
     /// <summary>Makes an empty cache.</summary>
@@ -50,7 +52,9 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <param name="ready">Ready list of the loop.</param>
     /// <param name="options">Sizes.</param>
     /// <param name="memory">At least <see cref="BlockCacheOptions.MemoryBytes"/>; the cache's own from here on.</param>
-    /// <exception cref="ArgumentException">The memory is too small, or the device below takes larger blocks only.</exception>
+    /// <exception cref="ArgumentException">
+    /// The memory is too small, or the device below takes larger blocks only, or the trace is of a device of another size.
+    /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">A size is out of range.</exception>
     public BlockCache(IBlockDevice lower, ReadyList ready, BlockCacheOptions options, ICacheMemory memory)
     {
@@ -73,6 +77,9 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         _size = info.Size;
         _bypassBytes = Math.Min(options.BypassBytes, Floor(info.MaximumPayload) - Granule);
         _store = _layout.Slots > 0 ? new GranuleStore(_layout.Slots) : null;
+        _onlyPrefetches = _layout.Slots == 0 && _layout.Segments == 0;
+        _freePieces = new int[_layout.Pieces];
+        _rangeOfPiece = new int[_layout.Pieces];
         _fills = MakeFills(ready);
 
         // The layer that cuts long requests hides what the server takes; reading ahead must not depend on its few contexts.
@@ -80,9 +87,21 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         int largest = 1 << System.Numerics.BitOperations.Log2((uint)payload);
         _segments = MakeSegments(ready, Math.Min(_layout.SegmentBytes, largest));
         _segmentRanges = new RangeTable(Math.Max(1, _segments.Length));
-        _planner = _segments.Length == 0
+        _planner = _layout.Segments == 0
             ? null
-            : new ReadAheadPlanner(_size, _segments[0].Memory.Length, (long)_segments.Length * _segments[0].Memory.Length);
+            : new ReadAheadPlanner(_size, _segments[0].Memory.Length, (long)_layout.Segments * _segments[0].Memory.Length);
+        if (options.Prefetch is { } trace)
+        {
+            if (trace.Size != _size)
+            {
+                throw new ArgumentException($"The trace is of a device of {trace.Size} bytes, and this one has {_size}.", nameof(options));
+            }
+
+            _held = new PrefetchStore(_layout.PrefetchSlots);
+            _plan = new PrefetchPlan(trace);
+            _lastUse = _clock.GetTimestamp();
+            _isPrefetching = true;
+        }
     }
 
     /// <inheritdoc/>
@@ -92,7 +111,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     public BlockCacheStatistics Statistics { get; } = new();
 
     /// <summary>Requests of its own that are below: reads for callers, and ahead of them.</summary>
-    internal int OwnRequests => Fills - _freeFillCount + _segmentsInFlight;
+    internal int OwnRequests => Fills - _freeFillCount + _segmentsInFlight + PiecesInFlight;
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
@@ -118,6 +137,11 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         {
             // After all the reads of this turn: what is asked for goes before what may be asked for.
             ReadAhead(_planner);
+        }
+
+        if (_isPrefetching)
+        {
+            Prefetch(_plan!);
         }
 
         _lower.EndTurn();
@@ -151,6 +175,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     public void Clear()
     {
         _store?.Clear();
+        _held?.Clear();
         Taint(0, _size);
         DropSegments(0, _size);
         UpdateHeld();
@@ -163,6 +188,10 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     {
         _isSuspended = true;
         Clear();
+        if (_isPrefetching)
+        {
+            EndPrefetch();
+        }
     }
 
     /// <inheritdoc/>
@@ -176,6 +205,9 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
                 return false;
             case SegmentKind:
                 SegmentEnded(_segments[id]);
+                return false;
+            case PieceKind:
+                PieceEnded(_segments[id]);
                 return false;
             case MutationKind:
                 MutationEnded(request, id);
@@ -202,7 +234,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private void UpdateHeld()
     {
         BlockCacheStatistics statistics = Statistics;
-        statistics.HeldBytes = ((long)(_store?.Count ?? 0) << GranuleShift) + _segmentBytes;
+        statistics.HeldBytes = ((long)((_store?.Count ?? 0) + (_held?.Count ?? 0)) << GranuleShift) + _segmentBytes;
         statistics.Evictions = _store?.Evictions ?? 0;
         statistics.Rejections = _store?.Rejections ?? 0;
     }

@@ -26,6 +26,12 @@ public sealed record BlockCacheOptions
     /// </summary>
     public int BypassBytes { get; init; } = 64 << 10;
 
+    /// <summary>What an earlier reader has read, to be read ahead of the next one; of a device of the same size. Null: none.</summary>
+    public AccessTrace? Prefetch { get; init; }
+
+    /// <summary>Memory for what <see cref="Prefetch"/> brings before it is asked for, in bytes; 2 MiB more are under way at most.</summary>
+    public long PrefetchBytes { get; init; } = 32L << 20;
+
     /// <summary>
     /// Largest READ that the server takes, in bytes: nothing longer is read ahead in one piece. The layers between hide it.
     /// </summary>
