@@ -12,6 +12,9 @@ public sealed class InitramfsBuilder
     /// <summary>Where the tree of the program is mounted at boot: also its root directory, from then on.</summary>
     public const string Tree = "/nbdfuse";
 
+    /// <summary>Where the trace is by which the boot is read ahead, if there is one.</summary>
+    public const string PrefetchPath = "/etc/nbdfuse/prefetch";
+
     private const string PackedTree = "/nbdfuse.tree";
 
     // What /init, the hook for shutdowns and udhcpc's script call; the shell for emergencies installs the rest.
@@ -60,6 +63,11 @@ public sealed class InitramfsBuilder
         AddBusybox();
         AddSkeleton(start);
         AddModules();
+        if (_options.Prefetch is { } trace)
+        {
+            _tree.AddFile(PrefetchPath, trace, ArchiveTree.FileMode);
+        }
+
         foreach (string path in _options.With)
         {
             AddExtra(Path.GetFullPath(path));

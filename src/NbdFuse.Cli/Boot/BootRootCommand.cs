@@ -1,7 +1,9 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
 using NbdFuse.Boot;
+using NbdFuse.Cache;
 using NbdFuse.Client;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -27,6 +29,8 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
     private BootArguments _arguments = new();
     private BootConsole _console = new(error, isVerbose: false);
     private NetworkState _network = new(NetworkFacts.None, null, null);
+    private string? _prefetch;
+    private string? _record;
     private bool _isReady;
 
     /// <summary>Runs, for as long as the root is served.</summary>
@@ -85,7 +89,41 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
             throw new BootException("TLS (nbds://) is not supported yet, and a connection without it is refused");
         }
 
+        ChooseTraces();
         await AttachAsync(address).ConfigureAwait(false);
+    }
+
+    // They make a boot faster, or the next one: none of them is worth to fail for.
+    private void ChooseTraces()
+    {
+        _record = _arguments.Record;
+        _prefetch = _arguments.Prefetch ?? (File.Exists(InitramfsBuilder.PrefetchPath) ? InitramfsBuilder.PrefetchPath : null);
+        if (string.IsNullOrEmpty(_prefetch))
+        {
+            _prefetch = null;
+        }
+
+        if (_arguments.Driver == KernelNbdKind.Name && (_record ?? _prefetch) is not null)
+        {
+            _console.Say("with the driver nbd the kernel reads by itself: nothing is recorded, or read ahead by a trace");
+            _record = _prefetch = null;
+        }
+
+        if (_prefetch is null)
+        {
+            return;
+        }
+
+        try
+        {
+            AccessTrace trace = AccessTrace.Read(_prefetch);
+            _console.Say(string.Create(CultureInfo.InvariantCulture, $"{trace.Count} ranges are read ahead by a trace"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _console.Say($"nothing is read ahead: {ErrorText.OneLine(e.Message)}");
+            _prefetch = null;
+        }
     }
 
     private IReadOnlyList<string> Drivers() =>
@@ -146,6 +184,8 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
                     Uri = uri,
                     Driver = _arguments.Driver,
                     ReadOnly = _arguments.Overlay,
+                    PrefetchFile = _prefetch,
+                    RecordFile = _record,
                     Words = [uri.ToString()],
                 },
                 entry,

@@ -23,6 +23,7 @@ internal static class BootVerbs
         var extra = Words("--module", "NAME", "A further module");
         Option<string[]> driver = Words("--driver", "DRIVER", "A driver that must work: fuse, ublk or nbd (default: those that the kernel has)");
         var with = Words("--with", "PATH", "A further file or directory, with the libraries that programs need");
+        var prefetch = new Option<string>("--prefetch") { Description = "A trace of a boot (nbdfuse.record), by which the next ones are read ahead", HelpName = "FILE" };
         var format = new Option<string>("--format") { Description = "cpio, or uimage for U-Boot's legacy format (default: cpio)", HelpName = "FORMAT" };
         var busybox = new Option<string>("--busybox") { Description = "A static busybox (default: the one of busybox-static)", HelpName = "PATH" };
         var architecture = new Option<string>("--arch") { Description = "Architecture of the machine that boots, such as aarch64; with --runtime", HelpName = "ARCH" };
@@ -33,7 +34,7 @@ internal static class BootVerbs
         driver.AcceptOnlyFromAmong([.. BootArguments.Drivers.Where(name => name != DeviceDrivers.Automatic)]);
         var command = new Command("initramfs", "Make an initramfs that boots from an export; see docs/BOOT.md")
         {
-            file, kernel, modules, noModules, extra, driver, with, format, busybox, architecture, runtime, program, root,
+            file, kernel, modules, noModules, extra, driver, with, prefetch, format, busybox, architecture, runtime, program, root,
         };
         Array.ForEach(shared, command.Options.Add);
         command.Validators.Add(result =>
@@ -61,6 +62,7 @@ internal static class BootVerbs
                     ExtraModules = result.GetValue(extra) ?? [],
                     Drivers = result.GetValue(driver) ?? [],
                     With = result.GetValue(with) ?? [],
+                    Prefetch = result.GetValue(prefetch),
                     IsUImage = result.GetValue(format) == UImage,
                     Busybox = result.GetValue(busybox),
                     Architecture = result.GetValue(architecture),

@@ -1,5 +1,6 @@
 using System.Globalization;
 using NbdFuse.Boot;
+using NbdFuse.Cache;
 
 namespace NbdFuse.Cli;
 
@@ -21,6 +22,12 @@ internal static class InitramfsCommand
             Modules = arguments.NoModules ? null : arguments.Options.Modules ?? FindModules(arguments.Kernel, arguments.Options.Root),
             Time = Time(),
         };
+
+        if (options.Prefetch is not null)
+        {
+            // A bad one is told now rather than by each boot.
+            AccessTrace.Read(options.Prefetch);
+        }
 
         // A file that is there stays whole until the new one is.
         string temporary = arguments.File + ".new";

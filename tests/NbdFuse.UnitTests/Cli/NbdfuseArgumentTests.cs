@@ -46,6 +46,16 @@ public sealed class NbdfuseArgumentTests
     }
 
     [Fact]
+    public void Traces_are_named_by_files()
+    {
+        NbdfuseArguments result = Parse(["--record", "a", "--prefetch=b", .. Mount]);
+
+        Assert.Equal(("a", "b"), (result.RecordFile, result.PrefetchFile));
+        Assert.Throws<UsageException>(() => Parse(["--record=", .. Mount]));
+        Assert.Throws<UsageException>(() => Parse(["--prefetch=", .. Mount]));
+    }
+
+    [Fact]
     public void Every_mode_gives_its_target()
     {
         Assert.Equal(new UnixTarget("/s"), Parse("m", "nbd+unix:///?socket=/s").Target);

@@ -55,6 +55,28 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
     }
 
     [Fact]
+    public async Task Boot_that_was_recorded_is_read_ahead_the_next_time()
+    {
+        string image = files.MakeDisk(partitioned: false);
+        string recorded = files.CopyDisk(image);
+        await using (RealServer first = await RealServers.Nbdkit(ServerTransport.Tcp, "file", recorded))
+        {
+            using BootMachine machine = BootMachine.Start(files.Initramfs, Arguments("nbdfuse=nbd://10.0.2.2:PORT rw nbdfuse.record", first));
+            await machine.EndsWellAsync();
+        }
+
+        string log = image + ".log";
+        string initramfs = files.MakeInitramfs("--prefetch", files.TakeFile(recorded, "trace"));
+        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "--filter=log", "--filter=delay", "file", image, "rdelay=20ms", $"logfile={log}");
+        using BootMachine next = BootMachine.Start(initramfs, Arguments("nbdfuse=nbd://10.0.2.2:PORT rw nbdfuse.driver=fuse", server));
+        await next.EndsWellAsync();
+
+        Assert.Contains("ranges are read ahead by a trace", next.Console, StringComparison.Ordinal);
+        Assert.Equal("synced\nunsynced\n", BootFiles.ReadBack(image, partitioned: false));
+        Assert.True(BootFiles.MostReadsAtOnce(log) >= 4, File.ReadAllText(log));
+    }
+
+    [Fact]
     public async Task Server_that_comes_late_is_waited_for()
     {
         string image = files.MakeDisk(partitioned: false);
