@@ -16,7 +16,10 @@ namespace NbdFuse.Cli;
 /// </summary>
 /// <param name="output">Standard output: the first process listens.</param>
 /// <param name="error">Standard error: the console.</param>
-internal sealed class BootRootCommand(TextWriter output, TextWriter error)
+/// <param name="isHook">
+/// Only the device: an initramfs of a framework mounts it. It hears "ready", the device of the root filesystem, and its type or "-".
+/// </param>
+internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool isHook = false)
 {
     private const string CommandLine = "/proc/cmdline";
     private const string Run = "/run";
@@ -223,7 +226,15 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
     private void HandOverRoot(string device, AttachEntry entry)
     {
         (string holder, FilesystemProbe? filesystem) = RootFinder.Find(device, _arguments.Root);
-        RootMount.Mount(holder, filesystem, _arguments, _console);
+        if (!isHook)
+        {
+            RootMount.Mount(holder, filesystem, _arguments, _console);
+        }
+        else if (_arguments.Overlay)
+        {
+            _console.Say("nbdfuse.overlay= is for nbdfuse's own initramfs: the device is read-only, and nothing is put over it");
+        }
+
         try
         {
             AttachState state = entry.Read() ?? new AttachState();
@@ -235,13 +246,17 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
         }
         catch (Exception)
         {
-            RootMount.Undo();
+            if (!isHook)
+            {
+                RootMount.Undo();
+            }
+
             throw;
         }
 
         Directory.SetCurrentDirectory("/");
         _isReady = true;
-        Answer(_arguments.Init is { } init ? string.Create(CultureInfo.InvariantCulture, $"ready {init}") : "ready");
+        Answer(isHook ? $"ready {holder} {filesystem?.Type ?? "-"}" : _arguments.Init is { } init ? string.Create(CultureInfo.InvariantCulture, $"ready {init}") : "ready");
 
         // Neither the console, which lies in a filesystem of the first process, nor the pipe.
         using FileDescriptor nothing = FileDescriptor.OwnOrThrow(Posix.Open("/dev/null", OpenFlags.ReadWrite), "/dev/null");

@@ -56,6 +56,19 @@ internal static class InitramfsCommand
         return 0;
     }
 
+    /// <summary>What goes into a framework's initramfs: this program, and the trace that the administrator has put at its place.</summary>
+    public static InitramfsOptions HookOptions()
+    {
+        InitramfsOptions options = WithProgram(new InitramfsOptions());
+        if (!File.Exists(InitramfsBuilder.PrefetchPath))
+        {
+            return options;
+        }
+
+        AccessTrace.Read(InitramfsBuilder.PrefetchPath);
+        return options with { Prefetch = InitramfsBuilder.PrefetchPath };
+    }
+
     private static InitramfsOptions WithProgram(InitramfsOptions options)
     {
         bool isCode = File.Exists(Path.Combine(AppContext.BaseDirectory, "nbdfuse.dll"));

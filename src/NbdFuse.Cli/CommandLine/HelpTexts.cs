@@ -49,6 +49,7 @@ internal static class HelpTexts
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
             nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:

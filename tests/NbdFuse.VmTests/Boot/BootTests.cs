@@ -19,6 +19,7 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
     [InlineData("nbd_host=10.0.2.2 nbd_port=PORT nbd_name=export root=PARTLABEL=rootfs rw ip=dhcp", "ublk", true, "/dev/ublkb0p2")]
     [InlineData("root=nbd:10.0.2.2:PORT/export:ext4:noatime rw " + StaticAddress, "fuse", false, "/dev/loop0")]
     [InlineData("nbdroot=:PORT root=LABEL=system rw rootflags=noatime ip=:10.0.2.2::::eth0:dhcp", "auto", true, "/dev/ublkb0p2")]
+    [InlineData("root=/dev/nbd0p2 netroot=nbd:10.0.2.2:PORT rw ip=dhcp", "nbd", true, "/dev/nbd0p2")]
     public async Task Machine_boots_writes_and_ends(string arguments, string driver, bool partitioned, string device)
     {
         string image = files.MakeDisk(partitioned);
