@@ -47,6 +47,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             uri.Arity = ArgumentArity.ZeroOrOne;
         }
 
+        var record = new Option<string>("--record") { Description = "Record which blocks are read, in their order", HelpName = "FILE" };
+        var prefetch = new Option<string>("--prefetch") { Description = "Read those of an earlier record ahead", HelpName = "FILE" };
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
         var prepared = new Option<bool>(AttachCommand.PreparedOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
@@ -75,7 +77,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
+            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
         Array.ForEach(shared, command.Options.Add);
@@ -99,6 +101,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 MountOptions = result.GetValue(mountOptions) ?? [],
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
+                RecordFile = result.GetValue(record),
+                PrefetchFile = result.GetValue(prefetch),
                 Nbd = nbd.Read(result),
                 IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],

@@ -35,6 +35,7 @@ internal static class MountCommand
         MountTarget target = MountTarget.Resolve(arguments.MountPoint, logger);
         PidFile.Check(arguments.PidFile);
         RefuseTls(arguments);
+        var traces = ExportTraces.Load(arguments.PrefetchFile, arguments.RecordFile);
 
         FuseMount? mount = null;
         NbdExport? export = null;
@@ -45,7 +46,7 @@ internal static class MountCommand
         {
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
             mount = FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, traces: traces);
         }
         catch
         {
