@@ -35,6 +35,10 @@ internal static class HelpTexts
             --movers N         threads for large payloads
             --cache SIZE       memory for hot blocks (default: 0, none)
             --readahead SIZE   memory for reading ahead (default: 0, none)
+            --tls=off|allow|require
+                               encrypt (default: require for nbds://, else off)
+            --tls-certificates DIR, --tls-psk FILE, --tls-hostname NAME
+                               whom to trust, and who we are
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 

@@ -33,6 +33,7 @@ public static class NbdProbe
             {
                 Protocol = result.ProtocolName,
                 StructuredReplies = result.StructuredReplies,
+                Tls = result.Tls,
                 Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export)],
             };
         }
@@ -58,10 +59,11 @@ public static class NbdProbe
             NbdListing listing = await transport.ConverseAsync(
                 async socket =>
                 {
+                    using TlsUpgrade? tls = transport.Tls?.Prepare();
                     using (socket)
                     {
                         return await NbdHandshake.ListAsync(
-                            socket, options.Handshake, withInfo: true, logger, cancellationToken).ConfigureAwait(false);
+                            socket, options.Handshake with { Tls = tls }, withInfo: true, logger, cancellationToken).ConfigureAwait(false);
                     }
                 },
                 cancellationToken).ConfigureAwait(false);
@@ -76,6 +78,7 @@ public static class NbdProbe
                 // Others cannot list.
                 Protocol = "newstyle-fixed",
                 StructuredReplies = listing.StructuredReplies,
+                Tls = listing.Tls,
                 Exports = exports,
             };
         }
@@ -131,11 +134,12 @@ public static class NbdProbe
         transport.ConverseAsync(
             async socket =>
             {
+                using TlsUpgrade? tls = transport.Tls?.Prepare();
                 using (socket)
                 {
                     return await NbdHandshake.NegotiateAsync(
                         socket,
-                        options.Handshake with { ExportName = exportName, Goal = NbdHandshakeGoal.Info },
+                        options.Handshake with { ExportName = exportName, Goal = NbdHandshakeGoal.Info, Tls = tls },
                         logger,
                         cancellationToken).ConfigureAwait(false);
                 }
