@@ -8,6 +8,15 @@ internal static unsafe partial class LibCrypto
     private const string Name = "libcrypto.so.3";
 
     [LibraryImport(Name)]
+    internal static partial nint BIO_s_mem();
+
+    [LibraryImport(Name)]
+    internal static partial nint BIO_new(nint method);
+
+    [LibraryImport(Name)]
+    internal static partial int BIO_read(nint bio, void* buffer, int length);
+
+    [LibraryImport(Name)]
     internal static partial void ERR_clear_error();
 
     [LibraryImport(Name)]

@@ -77,7 +77,10 @@ internal static unsafe partial class LibSsl
     internal static partial void SSL_free(nint session);
 
     [LibraryImport(Name)]
-    internal static partial int SSL_set_fd(nint session, int fd);
+    internal static partial int SSL_set_rfd(nint session, int fd);
+
+    [LibraryImport(Name)]
+    internal static partial void SSL_set0_wbio(nint session, nint bio);
 
     [LibraryImport(Name)]
     internal static partial void SSL_set_connect_state(nint session);

@@ -19,9 +19,20 @@ public sealed unsafe class TlsSession : IDisposable
     private const int ErrorZeroReturn = 6;
     private const uint NoPartialWildcards = 4;
 
+    // Plain text that is encrypted before it is sent, and room for its records.
+    private const int EncryptBytes = 128 * 1024;
+    private const int RecordBufferBytes = EncryptBytes + (16 * 1024);
+
     private readonly TlsContext _owner;
     private readonly FileDescriptor _socket;
     private readonly bool _referenced;
+    // Records are collected and sent together: one system call, and one waking of the server, for eight of them.
+    private readonly byte[] _records = GC.AllocateUninitializedArray<byte>(RecordBufferBytes, pinned: true);
+    private int _recordsStart;
+    private int _recordsEnd;
+
+    // Belongs to the session.
+    private readonly nint _encrypted;
     private bool _released;
     private nint _session;
 
@@ -33,11 +44,14 @@ public sealed unsafe class TlsSession : IDisposable
         socket.DangerousAddRef(ref _referenced);
         LibCrypto.ERR_clear_error();
         _session = LibSsl.SSL_new(context);
-        if (_session == 0 || LibSsl.SSL_set_fd(_session, socket.Value) != 1)
+        _encrypted = _session == 0 ? 0 : LibCrypto.BIO_new(LibCrypto.BIO_s_mem());
+        if (_encrypted == 0 || LibSsl.SSL_set_rfd(_session, socket.Value) != 1)
         {
             Dispose();
             throw new TlsException("OpenSSL makes no session; is there no memory left?");
         }
+
+        LibSsl.SSL_set0_wbio(_session, _encrypted);
 
         // SAFETY: a live session; names are pinned during the calls, which copy them.
         LibSsl.SSL_set_connect_state(_session);
@@ -67,9 +81,23 @@ public sealed unsafe class TlsSession : IDisposable
     {
         LibCrypto.ERR_clear_error();
         int result = LibSsl.SSL_do_handshake(_session);
-        if (result != 1)
+        TlsStatus status = result == 1 ? TlsStatus.Ok : Judge(result);
+
+        // Also an alert that tells the server why.
+        TlsStatus sent = Flush();
+        if (status == TlsStatus.Failed)
         {
-            return Judge(result);
+            return status;
+        }
+
+        if (sent != TlsStatus.Ok)
+        {
+            return sent;
+        }
+
+        if (status != TlsStatus.Ok)
+        {
+            return status;
         }
 
         if (_owner.Kind != TlsKind.X509)
@@ -103,21 +131,78 @@ public sealed unsafe class TlsSession : IDisposable
         }
     }
 
-    /// <summary>
-    /// Encrypts and sends bytes. A step that has to be repeated must be repeated with the same bytes, maybe elsewhere in memory.
-    /// </summary>
+    /// <summary>Encrypted bytes wait for <see cref="Flush"/>, because the socket did not take them.</summary>
+    public bool HasUnsent => _recordsStart < _recordsEnd;
+
+    /// <summary>Encrypts bytes, and sends them as far as the socket takes them; <see cref="HasUnsent"/> tells of the rest.</summary>
     /// <param name="buffer">What; not empty.</param>
     /// <param name="count">Bytes taken, maybe not all; 0 unless the status is Ok.</param>
     public TlsStatus Write(ReadOnlySpan<byte> buffer, out int count)
     {
+        count = 0;
+        TlsStatus status = Flush();
+        if (status != TlsStatus.Ok)
+        {
+            return status;
+        }
+
         LibCrypto.ERR_clear_error();
+        int length = Math.Min(buffer.Length, EncryptBytes);
 
         // SAFETY: the buffer is pinned during the call, and its length is passed.
         fixed (byte* p = buffer)
         {
-            int result = LibSsl.SSL_write(_session, p, buffer.Length);
-            count = Math.Max(result, 0);
-            return result > 0 ? TlsStatus.Ok : Judge(result);
+            while (count < length)
+            {
+                int result = LibSsl.SSL_write(_session, p + count, length - count);
+                if (result <= 0)
+                {
+                    status = Judge(result);
+                    return count > 0 && status != TlsStatus.Failed ? TlsStatus.Ok : status;
+                }
+
+                count += result;
+            }
+        }
+
+        status = Flush();
+        return status == TlsStatus.WantWrite ? TlsStatus.Ok : status;
+    }
+
+    /// <summary>Sends what is encrypted.</summary>
+    /// <returns>WantWrite when the socket does not take all of it now.</returns>
+    public TlsStatus Flush()
+    {
+        while (true)
+        {
+            while (_recordsStart < _recordsEnd)
+            {
+                int sent = Posix.Send(_socket.Value, _records.AsSpan(_recordsStart.._recordsEnd), SocketConstants.MSG_DONTWAIT);
+                if (sent == -Errno.EAGAIN)
+                {
+                    return TlsStatus.WantWrite;
+                }
+
+                if (sent < 0)
+                {
+                    Failure ??= new TlsFailure(Errno.Describe(sent), 0, 0, -sent);
+                    return TlsStatus.Failed;
+                }
+
+                _recordsStart += sent;
+            }
+
+            // SAFETY: the buffer is pinned for its life, and its length is passed.
+            fixed (byte* p = _records)
+            {
+                _recordsStart = 0;
+                _recordsEnd = Math.Max(0, LibCrypto.BIO_read(_encrypted, p, RecordBufferBytes));
+            }
+
+            if (_recordsEnd == 0)
+            {
+                return TlsStatus.Ok;
+            }
         }
     }
 
@@ -129,6 +214,7 @@ public sealed unsafe class TlsSession : IDisposable
             LibCrypto.ERR_clear_error();
             _ = LibSsl.SSL_shutdown(_session);
             LibCrypto.ERR_clear_error();
+            _ = Flush();
         }
     }
 

@@ -178,6 +178,9 @@ internal sealed partial class HandshakeSession
 
         switch (reply.Type)
         {
+            case NbdOptionReplyType.ErrTlsReqd:
+                // The next option will say so, and what to do.
+                break;
             case NbdOptionReplyType.ErrUnsup:
                 Log.StructuredRepliesUnsupported(_logger);
                 break;

@@ -11,6 +11,8 @@ namespace NbdFuse.Client;
 internal sealed class TlsErrors(TlsKind kind, string? host, bool hasCertificate, string? user)
 {
     // Alerts of RFC 8446, section 6, and x509_vfy.h of OpenSSL.
+    // SSL_R_CERTIFICATE_VERIFY_FAILED; with pre-shared keys no certificate is trusted.
+    private const int CertificateRefused = 134;
     private const int AlertBadRecord = 20;
     private const int AlertHandshakeFailure = 40;
     private const int AlertBadCertificate = 42;
@@ -42,6 +44,8 @@ internal sealed class TlsErrors(TlsKind kind, string? host, bool hasCertificate,
     {
         string remedy = failure.Verification != 0 ? OfVerification(failure.Verification)
             : failure.Alert >= 0 ? OfAlert(failure.Alert)
+            : failure.Reason == CertificateRefused
+                ? "the server shows a certificate instead of having the pre-shared key: give tls-certificates=DIR instead of the key"
             : failure.Reason == TlsFailure.NotTls
                 ? "what came is no TLS: does something between here and the server tamper with the connection?"
             : failure.IsSilentClose ? OfSilence()
@@ -87,6 +91,7 @@ internal sealed class TlsErrors(TlsKind kind, string? host, bool hasCertificate,
         TlsKind.X509 when !hasCertificate =>
             "the server hung up; if it wants certificates of its clients, put client-cert.pem and client-key.pem into the directory that "
             + "tls-certificates names; if it has a pre-shared key, give tls-psk-file=FILE; see its log",
+        TlsKind.X509 => "the server hung up: it must trust the authority of our client-cert.pem, or has a pre-shared key (tls-psk-file=FILE); see its log",
         _ => "the server hung up: does it accept our credentials? See its log",
     };
 }

@@ -86,7 +86,7 @@ internal sealed class TlsPump
                 Wait();
             }
 
-            if (_userGone && !_serverEnded && (_outgoingStart < _outgoingEnd || SinceUserEnded() > FlushMilliseconds))
+            if (_userGone && !_serverEnded && (_outgoingStart < _outgoingEnd || _session.HasUnsent || SinceUserEnded() > FlushMilliseconds))
             {
                 _ = Posix.SetLingerZero(_socket.Value);
             }
@@ -118,7 +118,7 @@ internal sealed class TlsPump
         }
         while (moved);
         SayGoodbye();
-        bool isFlushed = _outgoingStart == _outgoingEnd;
+        bool isFlushed = _outgoingStart == _outgoingEnd && !_session.HasUnsent;
         if (_isBroken)
         {
             // What came before the failure is delivered first: it was authentic.
@@ -224,6 +224,22 @@ internal sealed class TlsPump
     private bool Send()
     {
         bool moved = false;
+        if (_session.HasUnsent && !_isBroken)
+        {
+            _writeStatus = _session.Flush();
+            if (_writeStatus == TlsStatus.WantWrite)
+            {
+                return false;
+            }
+
+            moved = true;
+            if (_writeStatus == TlsStatus.Failed)
+            {
+                Fail();
+                _serverEnded = true;
+            }
+        }
+
         while (_outgoingStart < _outgoingEnd)
         {
             _writeStatus = !_isBroken ? _session.Write(_outgoing.AsSpan(_outgoingStart.._outgoingEnd), out int count) : Drop(out count);
@@ -256,7 +272,7 @@ internal sealed class TlsPump
 
     private void SayGoodbye()
     {
-        if (_userEnded && _outgoingStart == _outgoingEnd && !_goodbyeSaid)
+        if (_userEnded && _outgoingStart == _outgoingEnd && !_session.HasUnsent && !_goodbyeSaid)
         {
             _goodbyeSaid = true;
             _session.SayGoodbye();
@@ -273,7 +289,7 @@ internal sealed class TlsPump
             socket |= _readStatus == TlsStatus.WantWrite ? PollEvents.Out : PollEvents.In;
         }
 
-        if (_outgoingStart < _outgoingEnd)
+        if (!_isBroken && (_outgoingStart < _outgoingEnd || _session.HasUnsent))
         {
             socket |= _writeStatus == TlsStatus.WantRead ? PollEvents.In : PollEvents.Out;
         }
