@@ -56,10 +56,10 @@ public static class NbdProbe
         NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
         await using (transport.ConfigureAwait(false))
         {
+            using TlsUpgrade? tls = transport.Tls?.Prepare();
             NbdListing listing = await transport.ConverseAsync(
                 async socket =>
                 {
-                    using TlsUpgrade? tls = transport.Tls?.Prepare();
                     using (socket)
                     {
                         return await NbdHandshake.ListAsync(
@@ -125,16 +125,18 @@ public static class NbdProbe
         return described;
     }
 
-    private static Task<NbdNegotiated> AskAsync(
+    private static async Task<NbdNegotiated> AskAsync(
         NbdTransport transport,
         string exportName,
         NbdProbeOptions options,
         ILogger logger,
-        CancellationToken cancellationToken) =>
-        transport.ConverseAsync(
+        CancellationToken cancellationToken)
+    {
+        // Before the network: what is wrong with the credentials is wrong with every server.
+        using TlsUpgrade? tls = transport.Tls?.Prepare();
+        return await transport.ConverseAsync(
             async socket =>
             {
-                using TlsUpgrade? tls = transport.Tls?.Prepare();
                 using (socket)
                 {
                     return await NbdHandshake.NegotiateAsync(
@@ -144,5 +146,6 @@ public static class NbdProbe
                         cancellationToken).ConfigureAwait(false);
                 }
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
+    }
 }
