@@ -67,6 +67,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             },
         };
         var nbd = new NbdDriverVerbOptions();
+        var tls = new TlsVerbOptions();
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
@@ -80,6 +81,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
+        tls.AddTo(command);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -92,6 +94,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
+                Tls = tls.Read(result).With(result.GetRequiredValue(uri)),
                 Device = recovered ?? result.GetValue(device),
                 Recover = recovered is not null,
                 Driver = recovered is not null ? UblkKind.Name : result.GetValue(driver) ?? DeviceDrivers.Automatic,
