@@ -1,6 +1,8 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
+using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -69,10 +71,9 @@ internal static class AttachCommand
     // What costs nothing to find out comes before processes and the network.
     private static void Check(AttachArguments arguments)
     {
-        if (arguments.Uri.Tls)
+        if (arguments.Driver == KernelNbdKind.Name && arguments.Tls.Mode != NbdTlsMode.Off)
         {
-            throw new NbdException(
-                "TLS (nbds://) is not supported yet, and a connection without it is refused; use nbd:// over a network you trust, or a tunnel");
+            throw new NbdException("the kernel's nbd driver speaks no TLS, and the connection would be without: use --driver ublk or fuse");
         }
 
         FuseMountOptionParser.Parse(arguments.MountOptions);

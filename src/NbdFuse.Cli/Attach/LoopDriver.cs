@@ -65,7 +65,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             ? context.MountOptions with { Flags = context.MountOptions.Flags | MountFlags.ReadOnly }
             : context.MountOptions;
         FuseMount mount = FuseMounter.Mount(new MountTarget(context.Entry.MountPoint, FileName), options);
-        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true);
+        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces);
         _mounted.Start();
         Ended = EndAsync(_mounted);
         string[] answer;

@@ -24,6 +24,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     private NbdExport? _export;
     private RequestQueue? _queue;
     private UblkDevice? _device;
+    private ExportLayers? _layers;
 
     /// <inheritdoc/>
     public string Name => UblkKind.Name;
@@ -72,10 +73,12 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     {
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         var ready = new ReadyList();
-        _queue = new RequestQueue(
-            DeviceStack.Build(_export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        _layers = ExportLayers.Over(
+            DeviceStack.Build(_export, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+        _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _export.Start(_loop);
         _loop.Start();
+        _layers.SuspendAfter(_loop, ServerLost);
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         _ = CancelWhenLostAsync(giveUp);
         try
@@ -169,6 +172,10 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         }
 
         _loop.Dispose();
+        if (_layers is not null)
+        {
+            await _layers.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     private async Task<UblkDevice> MakeAsync(CancellationToken cancellation)
