@@ -8,11 +8,11 @@ namespace NbdFuse.VmTests;
 /// <summary>A machine of 192 MiB, nearly all of it taken, that writes through a device for which it needs us.</summary>
 public sealed class LittleMemoryTests
 {
-    // What is left of the memory, and what each of the two writers writes at least: more than twice of what is left.
+    // What is left of the memory, and what each of the two writers writes in a round: together more than what is left.
     private const int LeftMiB = 24;
-    private const int FileMiB = 32;
+    private const int FileMiB = 24;
 
-    private static readonly int Seconds = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1" ? 60 : 15;
+    private const int Seconds = 60;
 
     [Theory]
     [InlineData("fuse", "loop")]
@@ -20,6 +20,7 @@ public sealed class LittleMemoryTests
     [InlineData("nbd", "nbd")]
     public async Task Machine_with_little_memory_writes_through_the_device_without_a_hang(string driver, string module)
     {
+        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 fills small machines, for minutes.");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Transport = ServerTransport.Tcp, Size = 128 << 20 });
         await Guest.UseAsync(
             new GuestOptions { MemoryMiB = 192, Modules = [module], Programs = ["mkfs.ext4"] },
@@ -43,7 +44,7 @@ public sealed class LittleMemoryTests
             dev=$(nbdfuse attach --driver {{driver}} {{Guest.UriOf(server)}})
             mkfs.ext4 -q $dev
             mount $dev /mnt/fs
-            for name in a b; do head -c 1M /dev/zero | tr '\0' $name >/run/$name.part; done
+            for name in a b; do dd if=/dev/zero bs=64k count=16 2>/dev/null | tr '\0' $name >/run/$name.part; done
             fill() {
                 part=0
                 while [ $part -lt {{FileMiB}} ]; do cat /run/$1.part; part=$((part + 1)); done | dd of=/mnt/fs/$1 bs=$2 iflag=fullblock conv=fsync 2>/run/$1
@@ -67,7 +68,7 @@ public sealed class LittleMemoryTests
             umount /mnt/fs
             nbdfuse detach $dev
             """,
-            TimeSpan.FromMinutes(4));
+            TimeSpan.FromMinutes(8));
 
         string[] words = result.EnsureSuccess().Output.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(["hog", "VmHWM:"], [words[0], words[2]]);
