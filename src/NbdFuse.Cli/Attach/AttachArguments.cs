@@ -30,6 +30,12 @@ internal sealed record AttachArguments
     /// <summary>Connections, 1 to 1024.</summary>
     public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
 
+    /// <summary>File with the trace by which is read ahead, or null.</summary>
+    public string? PrefetchFile { get; init; }
+
+    /// <summary>File for a trace of what is read, or null.</summary>
+    public string? RecordFile { get; init; }
+
     /// <summary>What is asked of the driver nbd alone.</summary>
     public NbdDriverOptions Nbd { get; init; } = new();
 

@@ -99,6 +99,11 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<DriverDevice> BringUpAsync(CancellationToken interrupted)
     {
+        if (context.Traces.IsAny)
+        {
+            throw new AttachException("with the driver nbd the kernel reads by itself: --record and --prefetch are for the drivers ublk and fuse");
+        }
+
         _control = IsIoctlForced ? null : KernelNbdControl.Open();
         if (IsIoctl && Options.NoSupervisor)
         {

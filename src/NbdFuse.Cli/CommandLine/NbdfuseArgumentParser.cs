@@ -33,9 +33,11 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
+        new(OptionId.Prefetch, Long: "prefetch", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
         new(OptionId.ReadAhead, Long: "readahead", TakesArgument: true, IsOwn: true),
+        new(OptionId.Record, Long: "record", TakesArgument: true, IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
         new(OptionId.Tls, Long: "tls", TakesArgument: true, IsOwn: true),
         new(OptionId.TlsCertificates, Long: "tls-certificates", TakesArgument: true, IsOwn: true),
@@ -149,16 +151,21 @@ internal static class NbdfuseArgumentParser
                 ? movers
                 : throw new UsageException($"--movers is a number of threads from 0 to {MaximumMovers}, not \"{argument}\"", showUsage: false),
         },
-        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
-        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
+        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", BlockCacheOptions.MaximumBytes, argument!) },
+        OptionId.Prefetch => result with { PrefetchFile = ReadFileName("--prefetch", argument) },
+        OptionId.Record => result with { RecordFile = ReadFileName("--record", argument) },
+        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", BlockCacheOptions.MaximumReadAheadBytes, argument!) },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
 
-    private static long ReadCacheSize(string option, string text) =>
+    private static long ReadCacheSize(string option, long maximum, string text) =>
         SizeText.TryParse(text, out long bytes)
-            && (bytes == 0 || bytes is >= BlockCacheOptions.MinimumBytes and <= BlockCacheOptions.MaximumBytes)
+            && (bytes == 0 || (bytes >= BlockCacheOptions.MinimumBytes && bytes <= maximum))
             ? bytes
-            : throw new UsageException($"{option} is 0, or a size from 1M to 1T such as 64M, not \"{text}\"", showUsage: false);
+            : throw new UsageException($"{option} is 0, or a size from 1M to {SizeText.Exact((ulong)maximum)} such as 64M, not \"{text}\"", showUsage: false);
+
+    private static string ReadFileName(string option, string? text) =>
+        text is { Length: > 0 } ? text : throw new UsageException($"{option} needs the name of a file", showUsage: false);
 
     private static int ReadConnections(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint connections)

@@ -63,6 +63,12 @@ internal sealed record NbdfuseArguments
     /// <summary>Bytes of memory for reading ahead (--readahead), 0 for none, or null to leave it to the program.</summary>
     public long? ReadAheadBytes { get; init; }
 
+    /// <summary>File with the trace by which is read ahead (--prefetch), or null.</summary>
+    public string? PrefetchFile { get; init; }
+
+    /// <summary>File for a trace of what is read (--record), or null.</summary>
+    public string? RecordFile { get; init; }
+
     /// <summary>What was odd about the arguments: lines for the log.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }

@@ -57,6 +57,12 @@ internal enum OptionId
     /// <summary>--readahead.</summary>
     ReadAhead,
 
+    /// <summary>--prefetch.</summary>
+    Prefetch,
+
+    /// <summary>--record.</summary>
+    Record,
+
     /// <summary>--export.</summary>
     Export,
 

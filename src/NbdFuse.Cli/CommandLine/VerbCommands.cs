@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 8;
+    private const int WithHelp = 9;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -108,6 +108,8 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Detach(_debug));
         root.Subcommands.Add(attach.Status(_json, _debug));
         root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
+        root.Subcommands.Add(BootVerbs.InstallHooks(_output, _debug));
+        root.Subcommands.Add(BootVerbs.HookTree());
         root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
     }

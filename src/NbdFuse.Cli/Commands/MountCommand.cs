@@ -34,6 +34,7 @@ internal static class MountCommand
         FuseMountOptions options = Options(arguments);
         MountTarget target = MountTarget.Resolve(arguments.MountPoint, logger);
         PidFile.Check(arguments.PidFile);
+        var traces = ExportTraces.Load(arguments.PrefetchFile, arguments.RecordFile);
 
         FuseMount? mount = null;
         NbdExport? export = null;
@@ -44,7 +45,7 @@ internal static class MountCommand
         {
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
             mount = FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, traces: traces);
         }
         catch
         {
