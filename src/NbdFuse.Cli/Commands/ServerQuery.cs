@@ -7,6 +7,11 @@ namespace NbdFuse.Cli;
 /// <summary>Asks a server on behalf of <c>info</c> and <c>list</c>.</summary>
 internal static class ServerQuery
 {
+    private static readonly NbdProbeOptions Everything = new()
+    {
+        Handshake = new NbdHandshakeOptions { WantExtendedHeaders = true, ListMetaContexts = true },
+    };
+
     /// <summary>Asks about the export that the URI names.</summary>
     /// <param name="uri">The URI.</param>
     /// <param name="logger">The log.</param>
@@ -15,8 +20,31 @@ internal static class ServerQuery
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.InfoAsync(
-            NbdTarget.FromUri(uri), uri.ExportName, logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), uri.ExportName, Everything, logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
+    }
+
+    /// <summary>Asks what is in the first bytes of the export that the URI names.</summary>
+    /// <param name="uri">The URI.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <returns>One line, or null when it can't be told.</returns>
+    public static Task<string?> ContentAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken) =>
+        ExportContent.IdentifyAsync(NbdTarget.FromUri(uri), uri.ExportName, logger, cancellationToken);
+
+    /// <summary>Asks for the map of the export that the URI names.</summary>
+    /// <param name="uri">The URI.</param>
+    /// <param name="context">Name of the metadata context.</param>
+    /// <param name="onExtent">Takes the extents, in order.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <returns>Size of the export in bytes.</returns>
+    public static Task<long> MapAsync(
+        NbdUri uri, string context, Action<NbdMapExtent> onExtent, ILogger logger, CancellationToken cancellationToken)
+    {
+        Prepare(uri, logger);
+        return NbdQuery.MapAsync(
+            NbdTarget.FromUri(uri), uri.ExportName, context, onExtent, logger: logger, cancellationToken: cancellationToken);
     }
 
     /// <summary>Asks for all exports of the server that the URI names.</summary>
@@ -27,7 +55,7 @@ internal static class ServerQuery
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.ListAsync(
-            NbdTarget.FromUri(uri), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), Everything, logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
 
@@ -54,6 +82,8 @@ internal static class ServerQuery
                 export.Info?.Description ?? export.Description,
                 ExportUri.For(uri, export.Info?.CanonicalName ?? export.Name),
                 export.Info,
-                export.InfoError)),
-        ]);
+                export.InfoError,
+                export.Contexts)),
+        ],
+        server.ExtendedHeaders);
 }

@@ -5,7 +5,7 @@ using NbdFuse.Protocol;
 namespace NbdFuse.Client;
 
 /// <summary>The conversation of one handshake: greeting, options, the end. Runs once, on one thread.</summary>
-internal sealed class HandshakeSession
+internal sealed partial class HandshakeSession
 {
     // How long a server may take to say goodbye: enough for a round trip, too short to annoy.
     private static readonly TimeSpan GoodbyeTimeout = TimeSpan.FromSeconds(1);
@@ -37,6 +37,7 @@ internal sealed class HandshakeSession
         try
         {
             NegotiateStructuredReplies();
+            NegotiateMetaContexts(_options.ExportName);
             NbdOption option = _options.Goal == NbdHandshakeGoal.Go ? NbdOption.Go : NbdOption.Info;
             NbdExportInfo? info = Query(option, _options.ExportName);
 
@@ -94,6 +95,7 @@ internal sealed class HandshakeSession
             {
                 Exports = exports,
                 StructuredReplies = _structuredReplies,
+                ExtendedHeaders = _extendedHeaders,
                 InfoUnsupported = !supported,
             };
         }
@@ -156,7 +158,7 @@ internal sealed class HandshakeSession
 
     private void NegotiateStructuredReplies()
     {
-        if (!_options.WantStructuredReplies)
+        if (!_options.WantStructuredReplies || NegotiateExtendedHeaders())
         {
             return;
         }
@@ -250,6 +252,7 @@ internal sealed class HandshakeSession
     /// <summary>NBD_OPT_EXPORT_NAME: no errors, no information, transmission at once.</summary>
     private NbdExportInfo ChooseByName()
     {
+        RequireCompactHeaders();
         byte[] name = Encoding.UTF8.GetBytes(_options.ExportName);
         SendOption(NbdOption.ExportName, name);
         Span<byte> answer = stackalloc byte[NbdExportNameReply.SizeWithZeroes];
@@ -312,7 +315,12 @@ internal sealed class HandshakeSession
         {
             NbdExportInfo? info = Query(NbdOption.Info, export.Name);
             supported = info is not null;
-            return export with { Info = info, Description = info?.Description ?? export.Description };
+            return export with
+            {
+                Info = info,
+                Description = info?.Description ?? export.Description,
+                Contexts = _options.ListMetaContexts && supported ? ListMetaContexts(export.Name) : null,
+            };
         }
         catch (NbdServerErrorException e) when (e.Code != NbdOptionReplyType.ErrShutdown)
         {
@@ -341,6 +349,9 @@ internal sealed class HandshakeSession
         {
             Export = info,
             StructuredReplies = _structuredReplies,
+            ExtendedHeaders = _extendedHeaders,
+            MetaContexts = _metaContexts,
+            AvailableContexts = _availableContexts,
             FixedNewstyle = _fixedNewstyle,
             UsedOptGo = usedOptGo,
         };
@@ -366,8 +377,8 @@ internal sealed class HandshakeSession
 
     private void Disconnect()
     {
-        Span<byte> request = stackalloc byte[NbdRequestHeader.Size];
-        NbdRequestHeader.Write(request, NbdCommandFlags.None, NbdCommand.Disc, cookie: 0, offset: 0, length: 0);
+        Span<byte> request = stackalloc byte[NbdExtendedRequestHeader.Size];
+        request = request[..WriteDisconnect(request, _extendedHeaders)];
         try
         {
             _channel.Write(request);

@@ -33,7 +33,8 @@ public static class NbdProbe
             {
                 Protocol = result.ProtocolName,
                 StructuredReplies = result.StructuredReplies,
-                Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export)],
+                ExtendedHeaders = result.ExtendedHeaders,
+                Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export, Contexts: result.AvailableContexts)],
             };
         }
     }
@@ -76,6 +77,7 @@ public static class NbdProbe
                 // Others cannot list.
                 Protocol = "newstyle-fixed",
                 StructuredReplies = listing.StructuredReplies,
+                ExtendedHeaders = listing.ExtendedHeaders,
                 Exports = exports,
             };
         }
@@ -111,7 +113,7 @@ public static class NbdProbe
             try
             {
                 NbdNegotiated result = await AskAsync(transport, export.Name, options, logger, cancellationToken).ConfigureAwait(false);
-                described.Add(export with { Info = result.Export });
+                described.Add(export with { Info = result.Export, Contexts = result.AvailableContexts });
             }
             catch (NbdException e)
             {
