@@ -52,7 +52,6 @@ public sealed class MapTests
 
     [Theory]
     [InlineData(RealServerKind.Nbdkit)]
-    [InlineData(RealServerKind.NbdServer)]
     [InlineData(RealServerKind.Embedded)]
     public async Task Info_has_every_key_of_nbdinfo_with_its_value(RealServerKind kind)
     {
