@@ -35,6 +35,12 @@ internal static class HelpTexts
             --movers N         threads for large payloads
             --cache SIZE       memory for hot blocks (default: 0, none)
             --readahead SIZE   memory for reading ahead (default: 0, none)
+            --record FILE      record which blocks are read, in their order
+            --prefetch FILE    read those of an earlier record ahead
+            --tls=off|allow|require
+                               encrypt (default: require for nbds://, else off)
+            --tls-certificates DIR, --tls-psk FILE, --tls-hostname NAME
+                               whom to trust, and who we are
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 
@@ -48,6 +54,7 @@ internal static class HelpTexts
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
             nbdfuse help [info|list|map|serve|attach|detach|status|initramfs]
 
         Other options:

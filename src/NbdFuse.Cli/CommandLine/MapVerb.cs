@@ -30,6 +30,8 @@ internal static class MapVerb
         {
             uri, json, context, totals,
         };
+        var tls = new TlsVerbOptions();
+        tls.AddTo(command);
         foreach (Option option in shared)
         {
             command.Options.Add(option);
@@ -46,7 +48,7 @@ internal static class MapVerb
 
             // Nothing is printed before the server has agreed: an error is the one line on standard error then.
             long size = await ServerQuery.MapAsync(
-                server, name, sums ? report.Count : report.Print, factory.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                server, tls.Read(result).With(server), name, sums ? report.Count : report.Print, factory.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             if (sums)
             {
                 report.PrintTotals(size);

@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "map", "serve", "attach", "detach", "status", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "map", "serve", "attach", "detach", "status", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 9;
+    private const int WithHelp = 10;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -109,6 +109,8 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Detach(_debug));
         root.Subcommands.Add(attach.Status(_json, _debug));
         root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
+        root.Subcommands.Add(BootVerbs.InstallHooks(_output, _debug));
+        root.Subcommands.Add(BootVerbs.HookTree());
         root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
     }
@@ -120,6 +122,7 @@ internal sealed class VerbCommands
 
     private Command Info()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var size = new Option<bool>("--size") { Description = "Print the size in bytes, and nothing else" };
         var isWord = new Option<string>("--is") { Description = "Print nothing; exit code 0 yes, 2 no, 1 error", HelpName = "WHAT" };
@@ -131,12 +134,14 @@ internal sealed class VerbCommands
         {
             uri, _json, size, isWord, can, noContent, _verbose, _debug,
         };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             NbdUri server = result.GetRequiredValue(uri);
+            NbdTlsOptions encryption = tls.Read(result).With(server);
             ILogger logger = loggers.CreateLogger("nbd");
-            ServerReport report = await ServerQuery.InfoAsync(server, logger, cancellationToken).ConfigureAwait(false);
+            ServerReport report = await ServerQuery.InfoAsync(server, encryption, logger, cancellationToken).ConfigureAwait(false);
             NbdExportInfo export = report.Exports[0].Info!;
             if ((result.GetValue(isWord) ?? result.GetValue(can)) is { } word)
             {
@@ -148,7 +153,7 @@ internal sealed class VerbCommands
 
             if (!result.GetValue(size) && !result.GetValue(noContent))
             {
-                string? content = await ServerQuery.ContentAsync(server, logger, cancellationToken).ConfigureAwait(false);
+                string? content = await ServerQuery.ContentAsync(server, encryption, logger, cancellationToken).ConfigureAwait(false);
                 report = report with { Exports = [report.Exports[0] with { Content = content }] };
             }
 
@@ -169,13 +174,15 @@ internal sealed class VerbCommands
 
     private Command List()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var command = new Command("list", "Show all exports that a server lists, as nbdinfo --list does") { uri, _json, _verbose, _debug };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             ServerReport report = await ServerQuery
-                .ListAsync(result.GetRequiredValue(uri), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                .ListAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             await _output.WriteAsync(result.GetValue(_json) ? report.ToJson() : report.ToText()).ConfigureAwait(false);
             return 0;
         });

@@ -26,7 +26,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
-    private readonly ExportCache? _cache;
+    private readonly ExportLayers _layers;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isDisposed;
@@ -40,8 +40,15 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="isPinned">
     /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
     /// </param>
+    /// <param name="traces">What is read ahead by a trace, and recorded.</param>
     public MountedExport(
-        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, bool isPinned = false)
+        NbdExport export,
+        FuseMount mount,
+        NbdfuseArguments arguments,
+        FuseMountOptions options,
+        ILoggerFactory loggers,
+        bool isPinned = false,
+        ExportTraces? traces = null)
     {
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
@@ -50,9 +57,10 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
-        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        _layers = ExportLayers.Over(
+            stack, export.Info, ready, arguments.CacheBytes, arguments.ReadAheadBytes, traces ?? ExportTraces.None, loggers.CreateLogger(ErrorText.Program));
         var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
-        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
+        _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         if (isPinned)
         {
@@ -116,6 +124,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
+        _layers.SuspendAfter(_loop, Failure);
     }
 
     /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>
@@ -225,7 +234,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
-        _cache?.Dispose();
+        await _layers.DisposeAsync().ConfigureAwait(false);
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.

@@ -7,68 +7,69 @@ namespace NbdFuse.Cli;
 /// <summary>Asks a server on behalf of <c>info</c> and <c>list</c>.</summary>
 internal static class ServerQuery
 {
-    private static readonly NbdProbeOptions Everything = new()
-    {
-        Handshake = new NbdHandshakeOptions { WantExtendedHeaders = true, ListMetaContexts = true },
-    };
-
     /// <summary>Asks about the export that the URI names.</summary>
     /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
-    public static async Task<ServerReport> InfoAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken)
+    public static async Task<ServerReport> InfoAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken)
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.InfoAsync(
-            NbdTarget.FromUri(uri), uri.ExportName, Everything, logger, cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), uri.ExportName, Everything(tls), logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
 
     /// <summary>Asks what is in the first bytes of the export that the URI names.</summary>
     /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <returns>One line, or null when it can't be told.</returns>
-    public static Task<string?> ContentAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken) =>
-        ExportContent.IdentifyAsync(NbdTarget.FromUri(uri), uri.ExportName, logger, cancellationToken);
+    public static Task<string?> ContentAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken) =>
+        ExportContent.IdentifyAsync(NbdTarget.FromUri(uri), uri.ExportName, Options(tls), logger, cancellationToken);
 
     /// <summary>Asks for the map of the export that the URI names.</summary>
     /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="context">Name of the metadata context.</param>
     /// <param name="onExtent">Takes the extents, in order.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <returns>Size of the export in bytes.</returns>
     public static Task<long> MapAsync(
-        NbdUri uri, string context, Action<NbdMapExtent> onExtent, ILogger logger, CancellationToken cancellationToken)
+        NbdUri uri, NbdTlsOptions tls, string context, Action<NbdMapExtent> onExtent, ILogger logger, CancellationToken cancellationToken)
     {
         Prepare(uri, logger);
         return NbdQuery.MapAsync(
-            NbdTarget.FromUri(uri), uri.ExportName, context, onExtent, logger: logger, cancellationToken: cancellationToken);
+            NbdTarget.FromUri(uri), uri.ExportName, context, onExtent, Options(tls), logger, cancellationToken);
     }
 
     /// <summary>Asks for all exports of the server that the URI names.</summary>
     /// <param name="uri">The URI; its export name does not matter.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
-    public static async Task<ServerReport> ListAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken)
+    public static async Task<ServerReport> ListAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken)
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.ListAsync(
-            NbdTarget.FromUri(uri), Everything, logger, cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), Everything(tls), logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
+
+    private static NbdProbeOptions Everything(NbdTlsOptions tls) => Options(tls) with
+    {
+        Handshake = new NbdHandshakeOptions { WantExtendedHeaders = true, ListMetaContexts = true },
+    };
+
+    private static NbdProbeOptions Options(NbdTlsOptions tls) => new() { Transport = new NbdTransportOptions { Tls = tls } };
 
     private static void Prepare(NbdUri uri, ILogger logger)
     {
         foreach (string warning in uri.Warnings)
         {
             CommandLog.Argument(logger, warning);
-        }
-
-        if (uri.Tls)
-        {
-            throw new NbdException("TLS (nbds://) is not supported yet; use nbd:// over a network you trust, or a tunnel");
         }
     }
 

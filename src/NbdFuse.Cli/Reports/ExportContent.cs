@@ -17,17 +17,19 @@ internal static class ExportContent
     /// <summary>Looks at the first bytes.</summary>
     /// <param name="target">The server.</param>
     /// <param name="exportName">The export.</param>
+    /// <param name="options">How to connect.</param>
     /// <param name="logger">Where a failure is told.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <returns>One line without control characters, or null when the export can't be read or there is no file(1).</returns>
-    public static async Task<string?> IdentifyAsync(NbdTarget target, string exportName, ILogger logger, CancellationToken cancellationToken)
+    public static async Task<string?> IdentifyAsync(
+        NbdTarget target, string exportName, NbdProbeOptions options, ILogger logger, CancellationToken cancellationToken)
     {
         // A file of our own, which nobody else can open: the content of an export is the business of its user only.
         string path = Path.Combine(Path.GetTempPath(), $"nbdfuse-{Guid.NewGuid():n}");
         try
         {
             byte[] start = await NbdQuery
-                .ReadStartAsync(target, exportName, Bytes, logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+                .ReadStartAsync(target, exportName, Bytes, options, logger, cancellationToken).ConfigureAwait(false);
             using (FileDescriptor file = FileDescriptor.OwnOrThrow(
                 Posix.Open(path, OpenFlags.Create | OpenFlags.Exclusive | OpenFlags.WriteOnly | OpenFlags.CloseOnExec, 0x180), path))
             {

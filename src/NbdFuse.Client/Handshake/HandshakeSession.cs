@@ -96,6 +96,7 @@ internal sealed partial class HandshakeSession
                 Exports = exports,
                 StructuredReplies = _structuredReplies,
                 ExtendedHeaders = _extendedHeaders,
+                Tls = _encrypted,
                 InfoUnsupported = !supported,
             };
         }
@@ -136,6 +137,7 @@ internal sealed partial class HandshakeSession
         NbdClientGreeting.Write(flags, answer);
         _channel.Awaited = "the reading of the client flags";
         _channel.Write(flags);
+        UpgradeToTls();
     }
 
     private static void RequireNewstyle(ReadOnlySpan<byte> seen)
@@ -178,6 +180,9 @@ internal sealed partial class HandshakeSession
 
         switch (reply.Type)
         {
+            case NbdOptionReplyType.ErrTlsReqd:
+                // The next option will say so, and what to do.
+                break;
             case NbdOptionReplyType.ErrUnsup:
                 Log.StructuredRepliesUnsupported(_logger);
                 break;
@@ -354,6 +359,7 @@ internal sealed partial class HandshakeSession
             AvailableContexts = _availableContexts,
             FixedNewstyle = _fixedNewstyle,
             UsedOptGo = usedOptGo,
+            Tls = _encrypted,
         };
     }
 
@@ -438,14 +444,6 @@ internal sealed partial class HandshakeSession
     private static NbdProtocolException Unexpected(NbdOption option, OptionReply reply) => new(
         "proto.md, Option types: each option has its own kinds of reply",
         $"{NbdNames.Of(reply.Type)} in answer to {NbdNames.Of(option)}");
-
-    // TLS is no matter of the server's mood: no other option and no other attempt helps.
-    private static NbdException Translate(NbdServerErrorException refusal) =>
-        refusal.Code != NbdOptionReplyType.ErrTlsReqd ? refusal : new NbdConnectException(
-            NbdConnectFailure.TlsRequired,
-            "the server requires TLS, which is not built yet (nbds:// URIs are refused, too); let the server offer the export without TLS"
-            + (refusal.ServerText is null ? string.Empty : $"; the server says: {refusal.ServerText}"),
-            refusal);
 
     private static NbdServerErrorException Refused(NbdOption option, OptionReply reply, string? exportName) => new(
         reply.Type,
