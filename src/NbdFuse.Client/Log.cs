@@ -36,6 +36,18 @@ internal static partial class Log
     [LoggerMessage(1010, LogLevel.Debug, "negotiated export \"{Name}\": {Size} bytes, flags {Flags}, structured replies {Structured}")]
     public static partial void Negotiated(ILogger logger, string name, ulong size, NbdTransmissionFlags flags, bool structured);
 
+    [LoggerMessage(1011, LogLevel.Debug, "the server has no extended headers")]
+    public static partial void ExtendedHeadersUnsupported(ILogger logger);
+
+    [LoggerMessage(1012, LogLevel.Warning, "extended headers refused, going on without: {Reason}")]
+    public static partial void ExtendedHeadersRefused(ILogger logger, string reason);
+
+    [LoggerMessage(1013, LogLevel.Debug, "no metadata contexts: {Reason}")]
+    public static partial void MetaContextsRefused(ILogger logger, string reason);
+
+    [LoggerMessage(1014, LogLevel.Debug, "metadata context {Name} has the number {Id}")]
+    public static partial void MetaContext(ILogger logger, string name, uint id);
+
     [LoggerMessage(1101, LogLevel.Debug, "connecting to {Address}")]
     public static partial void Connecting(ILogger logger, string address);
 

@@ -78,6 +78,14 @@ public static class NbdLimits
     public const int MaxErrorChunkBytes = 2 * (NbdErrorChunk.HeaderSize + MaxErrorMessageBytes + sizeof(ulong));
 
     /// <summary>
+    /// Extents in one block status chunk. Specification (NBD_REPLY_TYPE_BLOCK_STATUS: a server should not send more than 2^20).
+    /// </summary>
+    public const int MaxBlockStatusExtents = 1 << 20;
+
+    /// <summary>Metadata contexts in the replies to one option. Ours; QEMU has one per dirty bitmap.</summary>
+    public const int MaxMetaContexts = 4096;
+
+    /// <summary>
     /// Size of an export, in bytes. Ours: the kernel's file offsets are signed 64-bit numbers, so a larger one
     /// could not be served.
     /// </summary>

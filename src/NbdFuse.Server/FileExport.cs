@@ -160,6 +160,28 @@ public sealed class FileExport : IBackend
     }
 
     /// <inheritdoc/>
+    public long NextStatus(long offset, long length, out NbdAllocation status)
+    {
+        // A file system without holes says that all is data; one that fails to tell is taken the same way.
+        status = NbdAllocation.None;
+        long data = Posix.Lseek(_fd, offset, Posix.SeekData);
+        if (data == offset)
+        {
+            long hole = Posix.Lseek(_fd, offset, Posix.SeekHole);
+            return hole > offset ? Math.Min(hole - offset, length) : length;
+        }
+
+        if (data < 0 && data != -Errno.ENXIO)
+        {
+            return length;
+        }
+
+        // ENXIO: no data from here to the end. The file may also have been cut meanwhile: reads will tell.
+        status = NbdAllocation.Hole | NbdAllocation.Zero;
+        return data > offset ? Math.Min(data - offset, length) : length;
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();
 
     private NbdError Allocate(int mode, long offset, long length)

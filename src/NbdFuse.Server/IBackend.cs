@@ -64,4 +64,16 @@ public interface IBackend : IDisposable
     /// <param name="isHole">True when the run is known to read as zeroes and takes no room.</param>
     /// <returns>Length of the run in bytes, 1 to <paramref name="length"/>.</returns>
     long NextExtent(long offset, long length, out bool isHole);
+
+    /// <summary>Finds the longest known run of one status at the start of a range, for those who ask for it: it may take longer.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Length of the range in bytes, more than 0.</param>
+    /// <param name="status">Status of the run in the context base:allocation.</param>
+    /// <returns>Length of the run in bytes, 1 to <paramref name="length"/>.</returns>
+    long NextStatus(long offset, long length, out NbdAllocation status)
+    {
+        long run = NextExtent(offset, length, out bool isHole);
+        status = isHole ? NbdAllocation.Hole | NbdAllocation.Zero : NbdAllocation.None;
+        return run;
+    }
 }

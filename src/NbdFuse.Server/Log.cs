@@ -34,5 +34,5 @@ internal static partial class Log
 
     [LoggerMessage(5010, LogLevel.Debug, "Connection {Id}: {Command} at {Offset}+{Length} answered with {Error}: {Message}")]
     public static partial void RequestFailed(
-        ILogger logger, long id, string command, ulong offset, uint length, string error, string message);
+        ILogger logger, long id, string command, ulong offset, ulong length, string error, string message);
 }

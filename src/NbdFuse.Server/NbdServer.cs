@@ -303,9 +303,10 @@ public sealed class NbdServer : IAsyncDisposable
             _options.Logger,
             id,
             NbdText.Sanitize(export.Name, 256),
-            export.Flags(handshake.Structured).ToString(),
+            export.Flags(handshake.Structured, statusPayload: handshake.Extended && _options.BlockStatus).ToString(),
             handshake.Structured);
-        using var transmission = new ServerTransmission(export, handshake.Structured, reader, writer, _options.Logger, id);
+        using var transmission = new ServerTransmission(
+            export, handshake.Structured, handshake.Extended, handshake.HasStatus(export), reader, writer, _options.Logger, id);
         await transmission.RunAsync(_stop.Token).ConfigureAwait(false);
     }
 }

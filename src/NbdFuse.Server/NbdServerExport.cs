@@ -31,7 +31,7 @@ public sealed record NbdServerExport
 
     internal bool IsReadOnly => ReadOnly || Backend.IsReadOnly;
 
-    internal NbdTransmissionFlags Flags(bool structured)
+    internal NbdTransmissionFlags Flags(bool structured, bool statusPayload)
     {
         NbdTransmissionFlags flags = NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.SendFlush
             | NbdTransmissionFlags.SendFua | NbdTransmissionFlags.SendCache;
@@ -41,6 +41,7 @@ public sealed record NbdServerExport
 
         // SEND_DF must not be set before structured replies were negotiated (proto.md, "Transmission flags").
         flags |= structured ? NbdTransmissionFlags.SendDf : 0;
+        flags |= statusPayload ? NbdTransmissionFlags.BlockStatusPayload : 0;
         flags |= MultiConn ? NbdTransmissionFlags.CanMultiConn : 0;
         flags |= Backend.IsRotational ? NbdTransmissionFlags.Rotational : 0;
         return flags;

@@ -15,6 +15,12 @@ public sealed record NbdServerOptions
     /// <summary>Agree to structured replies. True by default.</summary>
     public bool StructuredReplies { get; init; } = true;
 
+    /// <summary>Agree to extended headers. True by default.</summary>
+    public bool ExtendedHeaders { get; init; } = true;
+
+    /// <summary>Offer the metadata context base:allocation. True by default.</summary>
+    public bool BlockStatus { get; init; } = true;
+
     /// <summary>A connection that has not reached transmission after this time is closed.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

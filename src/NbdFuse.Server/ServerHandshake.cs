@@ -4,7 +4,7 @@ using NbdFuse.Protocol;
 namespace NbdFuse.Server;
 
 /// <summary>The option haggling of one connection (proto.md, "Fixed newstyle negotiation").</summary>
-internal sealed class ServerHandshake(NbdServerOptions options, WireReader reader, WireWriter writer)
+internal sealed partial class ServerHandshake(NbdServerOptions options, WireReader reader, WireWriter writer)
 {
     // An option that is too big but no attack is skipped and answered; a bigger one ends the connection.
     private const uint MaximumSkip = 16 * NbdLimits.MaxOptionRequestBytes;
@@ -125,6 +125,14 @@ internal sealed class ServerHandshake(NbdServerOptions options, WireReader reade
                 StructuredReply(data);
                 return Verdict.Continue;
 
+            case NbdOption.ExtendedHeaders:
+                ExtendedHeaders(data);
+                return Verdict.Continue;
+
+            case NbdOption.ListMetaContext or NbdOption.SetMetaContext:
+                MetaContexts(option, data);
+                return Verdict.Continue;
+
             case NbdOption.Info or NbdOption.Go:
                 NbdServerExport? export = Info(option, data);
                 chosen = option == NbdOption.Go ? export : null;
@@ -138,6 +146,11 @@ internal sealed class ServerHandshake(NbdServerOptions options, WireReader reade
 
     private NbdServerExport ExportName(ReadOnlySpan<byte> data)
     {
+        if (Extended)
+        {
+            throw new ClientViolationException("it sent EXPORT_NAME after extended headers were agreed on");
+        }
+
         if (!NbdOptionData.TryReadExportName(data, out string name))
         {
             throw new ClientViolationException("EXPORT_NAME was no legal string");
@@ -153,7 +166,7 @@ internal sealed class ServerHandshake(NbdServerOptions options, WireReader reade
         }
 
         Span<byte> room = writer.GetSpan(NbdExportNameReply.SizeWithZeroes);
-        writer.Advance(NbdExportNameReply.Write(room, (ulong)export.Backend.Size, export.Flags(Structured), !_noZeroes));
+        writer.Advance(NbdExportNameReply.Write(room, (ulong)export.Backend.Size, export.Flags(Structured, statusPayload: Extended && options.BlockStatus), !_noZeroes));
         return export;
     }
 
@@ -183,6 +196,10 @@ internal sealed class ServerHandshake(NbdServerOptions options, WireReader reade
         else if (!data.IsEmpty)
         {
             Error(NbdOption.StructuredReply, NbdOptionReplyType.ErrInvalid, "STRUCTURED_REPLY carries no data");
+        }
+        else if (Extended)
+        {
+            Error(NbdOption.StructuredReply, NbdOptionReplyType.ErrExtHeaderReqd, "extended headers were agreed on already");
         }
         else if (Structured)
         {
@@ -218,7 +235,7 @@ internal sealed class ServerHandshake(NbdServerOptions options, WireReader reade
         }
 
         NbdInfoReply.WriteExport(
-            Reply(option, NbdOptionReplyType.Info, NbdInfoReply.ExportBytes), (ulong)export.Backend.Size, export.Flags(Structured));
+            Reply(option, NbdOptionReplyType.Info, NbdInfoReply.ExportBytes), (ulong)export.Backend.Size, export.Flags(Structured, statusPayload: Extended && options.BlockStatus));
         if (wanted.Contains(NbdInfoType.Name))
         {
             NbdInfoReply.WriteName(Reply(option, NbdOptionReplyType.Info, NbdInfoReply.TextSize(export.Name)), export.Name);

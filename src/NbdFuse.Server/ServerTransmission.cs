@@ -9,7 +9,7 @@ namespace NbdFuse.Server;
 /// The transmission phase of one connection. Requests are executed in the order of their arrival, so that overlapping ones
 /// keep it; all that have arrived together are answered by one send.
 /// </summary>
-internal sealed class ServerTransmission : IDisposable
+internal sealed partial class ServerTransmission : IDisposable
 {
     // A payload that is too long but no attack is skipped and answered; a longer one ends the connection.
     private const uint MaximumSkip = 2 * NbdLimits.MaxPayloadBytes;
@@ -20,6 +20,8 @@ internal sealed class ServerTransmission : IDisposable
     private readonly NbdServerExport _export;
     private readonly IBackend _backend;
     private readonly bool _structured;
+    private readonly bool _extended;
+    private readonly bool _hasStatus;
     private readonly WireReader _reader;
     private readonly WireWriter _writer;
     private readonly ILogger _logger;
@@ -27,11 +29,20 @@ internal sealed class ServerTransmission : IDisposable
     private byte[] _payload = [];
 
     public ServerTransmission(
-        NbdServerExport export, bool structured, WireReader reader, WireWriter writer, ILogger logger, long id)
+        NbdServerExport export,
+        bool structured,
+        bool extended,
+        bool hasStatus,
+        WireReader reader,
+        WireWriter writer,
+        ILogger logger,
+        long id)
     {
         _export = export;
         _backend = export.Backend;
         _structured = structured;
+        _extended = extended;
+        _hasStatus = hasStatus;
         _reader = reader;
         _writer = writer;
         _logger = logger;
@@ -43,30 +54,31 @@ internal sealed class ServerTransmission : IDisposable
     {
         while (true)
         {
-            if (_reader.Buffered.Length < NbdRequestHeader.Size)
+            if (_reader.Buffered.Length < HeaderSize)
             {
                 await _writer.FlushAsync(cancellation).ConfigureAwait(false);
-                if (!await _reader.FillAsync(NbdRequestHeader.Size, cancellation).ConfigureAwait(false))
+                if (!await _reader.FillAsync(HeaderSize, cancellation).ConfigureAwait(false))
                 {
                     return;
                 }
             }
 
-            if (!NbdRequestHeader.TryRead(_reader.Buffered, out NbdRequestHeader request))
-            {
-                throw new ClientViolationException("a request began with the wrong magic");
-            }
-
-            _reader.Consume(NbdRequestHeader.Size);
+            NbdExtendedRequestHeader request = ReadHeader();
             if (request.Command == NbdCommand.Disc)
             {
                 await _writer.FlushAsync(cancellation).ConfigureAwait(false);
                 return;
             }
 
-            if (request.Command == NbdCommand.Write)
+            if (request.HasPayload)
             {
-                if (!await WriteAsync(request, cancellation).ConfigureAwait(false))
+                bool more = request.Command switch
+                {
+                    NbdCommand.Write => await WriteAsync(request, cancellation).ConfigureAwait(false),
+                    NbdCommand.BlockStatus => await FilteredStatusAsync(request, cancellation).ConfigureAwait(false),
+                    _ => await RefusePayloadAsync(request, cancellation).ConfigureAwait(false),
+                };
+                if (!more)
                 {
                     return;
                 }
@@ -86,13 +98,8 @@ internal sealed class ServerTransmission : IDisposable
     /// <inheritdoc/>
     public void Dispose() => ReleasePayload();
 
-    private async ValueTask<bool> WriteAsync(NbdRequestHeader request, CancellationToken cancellation)
+    private async ValueTask<bool> WriteAsync(NbdExtendedRequestHeader request, CancellationToken cancellation)
     {
-        if (request.Length > MaximumSkip)
-        {
-            throw new ClientViolationException($"a WRITE announced {request.Length} bytes");
-        }
-
         int length = (int)request.Length;
         NbdError error = CheckWrite(in request, out string message);
         if (error != NbdError.None)
@@ -129,7 +136,7 @@ internal sealed class ServerTransmission : IDisposable
         return true;
     }
 
-    private void Execute(in NbdRequestHeader request)
+    private void Execute(in NbdExtendedRequestHeader request)
     {
         switch (request.Command)
         {
@@ -153,13 +160,21 @@ internal sealed class ServerTransmission : IDisposable
                 Answer(in request, Cache(in request, out message), message);
                 break;
 
+            case NbdCommand.BlockStatus:
+                BlockStatus(in request, _hasStatus);
+                break;
+
+            case NbdCommand.Write:
+                Answer(in request, NbdError.Inval, "a WRITE has a payload, and the flag that says so");
+                break;
+
             default:
                 Answer(in request, NbdError.Inval, "unknown command");
                 break;
         }
     }
 
-    private NbdError CheckWrite(in NbdRequestHeader request, out string message)
+    private NbdError CheckWrite(in NbdExtendedRequestHeader request, out string message)
     {
         NbdError error = CheckMutation(in request, NbdCommandFlags.Fua, out message);
         if (error == NbdError.None && request.Length > MaximumPayload)
@@ -173,7 +188,7 @@ internal sealed class ServerTransmission : IDisposable
 
     private uint MaximumPayload => Math.Min(_export.BlockSizes.Maximum, NbdLimits.MaxPayloadBytes);
 
-    private NbdError CheckMutation(in NbdRequestHeader request, NbdCommandFlags allowed, out string message)
+    private NbdError CheckMutation(in NbdExtendedRequestHeader request, NbdCommandFlags allowed, out string message)
     {
         if (_export.IsReadOnly)
         {
@@ -185,10 +200,11 @@ internal sealed class ServerTransmission : IDisposable
         return CheckRange(in request, allowed, request.Command == NbdCommand.Trim ? NbdError.Inval : NbdError.NoSpc, out message);
     }
 
-    private NbdError CheckRange(in NbdRequestHeader request, NbdCommandFlags allowed, NbdError pastEnd, out string message)
+    private NbdError CheckRange(in NbdExtendedRequestHeader request, NbdCommandFlags allowed, NbdError pastEnd, out string message)
     {
         // FUA is tolerated on every command (proto.md, "Command flags").
-        if ((request.Flags & ~(allowed | NbdCommandFlags.Fua)) != 0)
+        // A payload where there may be none has been refused already.
+        if ((request.Flags & ~(allowed | NbdCommandFlags.PayloadLen | NbdCommandFlags.Fua)) != 0)
         {
             message = "a flag that this command does not have";
             return NbdError.Inval;
@@ -212,7 +228,7 @@ internal sealed class ServerTransmission : IDisposable
         return NbdError.None;
     }
 
-    private NbdError Flush(in NbdRequestHeader request, out string message)
+    private NbdError Flush(in NbdExtendedRequestHeader request, out string message)
     {
         message = "the backend failed to flush";
         if (request.Offset != 0 || request.Length != 0 || (request.Flags & ~NbdCommandFlags.Fua) != 0)
@@ -224,7 +240,7 @@ internal sealed class ServerTransmission : IDisposable
         return _backend.Flush();
     }
 
-    private NbdError Trim(in NbdRequestHeader request, out string message)
+    private NbdError Trim(in NbdExtendedRequestHeader request, out string message)
     {
         NbdError error = CheckMutation(in request, NbdCommandFlags.Fua, out message);
         if (error != NbdError.None || request.Length == 0)
@@ -233,10 +249,10 @@ internal sealed class ServerTransmission : IDisposable
         }
 
         message = "the backend failed to trim";
-        return _backend.Trim((long)request.Offset, request.Length, (request.Flags & NbdCommandFlags.Fua) != 0);
+        return _backend.Trim((long)request.Offset, (long)request.Length, (request.Flags & NbdCommandFlags.Fua) != 0);
     }
 
-    private NbdError Zero(in NbdRequestHeader request, out string message)
+    private NbdError Zero(in NbdExtendedRequestHeader request, out string message)
     {
         NbdError error = CheckMutation(
             in request, NbdCommandFlags.Fua | NbdCommandFlags.NoHole | NbdCommandFlags.FastZero, out message);
@@ -248,13 +264,13 @@ internal sealed class ServerTransmission : IDisposable
         message = "the backend failed to write zeroes";
         return _backend.Zero(
             (long)request.Offset,
-            request.Length,
+            (long)request.Length,
             noHole: (request.Flags & NbdCommandFlags.NoHole) != 0,
             fast: (request.Flags & NbdCommandFlags.FastZero) != 0,
             fua: (request.Flags & NbdCommandFlags.Fua) != 0);
     }
 
-    private NbdError Cache(in NbdRequestHeader request, out string message)
+    private NbdError Cache(in NbdExtendedRequestHeader request, out string message)
     {
         NbdError error = CheckRange(in request, NbdCommandFlags.None, NbdError.Inval, out message);
         if (error != NbdError.None || request.Length == 0)
@@ -263,10 +279,10 @@ internal sealed class ServerTransmission : IDisposable
         }
 
         message = "the backend failed to read ahead";
-        return _backend.Cache((long)request.Offset, request.Length);
+        return _backend.Cache((long)request.Offset, (long)request.Length);
     }
 
-    private void Read(in NbdRequestHeader request)
+    private void Read(in NbdExtendedRequestHeader request)
     {
         NbdError error = CheckRange(
             in request, _structured ? NbdCommandFlags.Df : NbdCommandFlags.None, NbdError.Inval, out string message);
@@ -292,7 +308,7 @@ internal sealed class ServerTransmission : IDisposable
         }
     }
 
-    private NbdError ReadSimple(in NbdRequestHeader request)
+    private NbdError ReadSimple(in NbdExtendedRequestHeader request)
     {
         Span<byte> frame = _writer.GetSpan(NbdSimpleReplyHeader.Size + (int)request.Length);
         NbdSimpleReplyHeader.Write(frame, 0, request.Cookie);
@@ -302,7 +318,7 @@ internal sealed class ServerTransmission : IDisposable
             : _backend.Read((long)request.Offset, frame[NbdSimpleReplyHeader.Size..]);
     }
 
-    private NbdError ReadChunks(in NbdRequestHeader request)
+    private NbdError ReadChunks(in NbdExtendedRequestHeader request)
     {
         if (request.Length == 0)
         {
@@ -312,7 +328,7 @@ internal sealed class ServerTransmission : IDisposable
 
         bool whole = (request.Flags & NbdCommandFlags.Df) != 0;
         long offset = (long)request.Offset;
-        long end = offset + request.Length;
+        long end = offset + (long)request.Length;
         while (offset < end)
         {
             long length = _backend.NextExtent(offset, end - offset, out bool isHole);
@@ -346,7 +362,7 @@ internal sealed class ServerTransmission : IDisposable
         return NbdError.None;
     }
 
-    private void Answer(in NbdRequestHeader request, NbdError error, string message)
+    private void Answer(in NbdExtendedRequestHeader request, NbdError error, string message)
     {
         if (error != NbdError.None && _logger.IsEnabled(LogLevel.Debug))
         {
@@ -365,16 +381,14 @@ internal sealed class ServerTransmission : IDisposable
             return;
         }
 
+        if (_extended)
+        {
+            Chunk(in request, NbdReplyType.None, NbdReplyFlags.Done, 0);
+            return;
+        }
+
         NbdSimpleReplyHeader.Write(_writer.GetSpan(NbdSimpleReplyHeader.Size), (uint)error, request.Cookie);
         _writer.Advance(NbdSimpleReplyHeader.Size);
-    }
-
-    private Span<byte> Chunk(in NbdRequestHeader request, NbdReplyType type, NbdReplyFlags flags, int length)
-    {
-        Span<byte> frame = _writer.GetSpan(NbdStructuredReplyHeader.Size + length);
-        NbdStructuredReplyHeader.Write(frame, flags, type, request.Cookie, (uint)length);
-        _writer.Advance(frame.Length);
-        return frame[NbdStructuredReplyHeader.Size..];
     }
 
     private Memory<byte> ObtainPayload(int length)

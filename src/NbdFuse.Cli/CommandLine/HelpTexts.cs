@@ -46,15 +46,16 @@ internal static class HelpTexts
 
         Other commands (they win over mountpoints of these names: write ./info):
 
-            nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
+            nbdfuse info [--json] [--size] [--no-content] [--is|--can WHAT] URI
             nbdfuse list [--json] URI
+            nbdfuse map [--json] [--context NAME] [--totals] URI
             nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
             nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
-            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
+            nbdfuse help [info|list|map|serve|attach|detach|status|initramfs]
 
         Other options:
 

@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "map", "serve", "attach", "detach", "status", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 9;
+    private const int WithHelp = 10;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -103,6 +103,7 @@ internal sealed class VerbCommands
         var root = new RootCommand("Mount NBD exports as files");
         root.Subcommands.Add(Info());
         root.Subcommands.Add(List());
+        root.Subcommands.Add(MapVerb.Create(UriArgument(), _json, [_verbose, _debug], Loggers, _output));
         root.Subcommands.Add(Serve());
         root.Subcommands.Add(attach.Attach(UriArgument(), _verbose, _debug));
         root.Subcommands.Add(attach.Detach(_debug));
@@ -126,22 +127,34 @@ internal sealed class VerbCommands
         var size = new Option<bool>("--size") { Description = "Print the size in bytes, and nothing else" };
         var isWord = new Option<string>("--is") { Description = "Print nothing; exit code 0 yes, 2 no, 1 error", HelpName = "WHAT" };
         var can = new Option<string>("--can", "--has") { Description = "Print nothing; exit code 0 yes, 2 no, 1 error", HelpName = "WHAT" };
-        isWord.AcceptOnlyFromAmong(ExportQuestions.IsWords);
-        can.AcceptOnlyFromAmong(ExportQuestions.CanWords);
+        RequireWord(isWord, ExportQuestions.IsWords);
+        RequireWord(can, ExportQuestions.CanWords);
+        var noContent = new Option<bool>("--no-content") { Description = "Do not read the export to tell what it holds, by file(1)" };
         var command = new Command("info", "Show what a server says about one export, as nbdinfo does")
         {
-            uri, _json, size, isWord, can, _verbose, _debug,
+            uri, _json, size, isWord, can, noContent, _verbose, _debug,
         };
         tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
-            ServerReport report = await ServerQuery
-                .InfoAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+            NbdUri server = result.GetRequiredValue(uri);
+            NbdTlsOptions encryption = tls.Read(result).With(server);
+            ILogger logger = loggers.CreateLogger("nbd");
+            ServerReport report = await ServerQuery.InfoAsync(server, encryption, logger, cancellationToken).ConfigureAwait(false);
             NbdExportInfo export = report.Exports[0].Info!;
             if ((result.GetValue(isWord) ?? result.GetValue(can)) is { } word)
             {
-                return ExportQuestions.Answer(word, export, report.StructuredReplies, report.Tls) ? ExportQuestions.Yes : ExportQuestions.No;
+                return ExportQuestions.Answer(
+                    ExportQuestions.Normalize(word), export, report.StructuredReplies, report.Tls, report.ExtendedHeaders)
+                    ? ExportQuestions.Yes
+                    : ExportQuestions.No;
+            }
+
+            if (!result.GetValue(size) && !result.GetValue(noContent))
+            {
+                string? content = await ServerQuery.ContentAsync(server, encryption, logger, cancellationToken).ConfigureAwait(false);
+                report = report with { Exports = [report.Exports[0] with { Content = content }] };
             }
 
             string text = result.GetValue(size) ? $"{export.Size}\n" : result.GetValue(_json) ? report.ToJson() : report.ToText();
@@ -150,6 +163,14 @@ internal sealed class VerbCommands
         });
         return command;
     }
+
+    private static void RequireWord(Option<string> option, string[] words) => option.Validators.Add(result =>
+    {
+        if (result.Tokens.Count == 1 && Array.IndexOf(words, ExportQuestions.Normalize(result.Tokens[0].Value)) < 0)
+        {
+            result.AddError($"{option.Name} knows no '{ErrorText.OneLine(result.Tokens[0].Value)}', only {string.Join(", ", words)}");
+        }
+    });
 
     private Command List()
     {

@@ -38,6 +38,9 @@ internal static partial class CommandLog
     [LoggerMessage(5012, LogLevel.Warning, "{Path}: cannot close the export: {Reason}")]
     public static partial void CloseFailed(ILogger logger, string path, string reason);
 
+    [LoggerMessage(5013, LogLevel.Debug, "cannot tell what the export holds: {Reason}")]
+    public static partial void NoContent(ILogger logger, string reason);
+
     [LoggerMessage(5009, LogLevel.Information, "listening at {Uri}")]
     public static partial void Listening(ILogger logger, string uri);
 }

@@ -16,8 +16,33 @@ internal static class ServerQuery
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.InfoAsync(
-            NbdTarget.FromUri(uri), uri.ExportName, Options(tls), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), uri.ExportName, Everything(tls), logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
+    }
+
+    /// <summary>Asks what is in the first bytes of the export that the URI names.</summary>
+    /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <returns>One line, or null when it can't be told.</returns>
+    public static Task<string?> ContentAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken) =>
+        ExportContent.IdentifyAsync(NbdTarget.FromUri(uri), uri.ExportName, Options(tls), logger, cancellationToken);
+
+    /// <summary>Asks for the map of the export that the URI names.</summary>
+    /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
+    /// <param name="context">Name of the metadata context.</param>
+    /// <param name="onExtent">Takes the extents, in order.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <returns>Size of the export in bytes.</returns>
+    public static Task<long> MapAsync(
+        NbdUri uri, NbdTlsOptions tls, string context, Action<NbdMapExtent> onExtent, ILogger logger, CancellationToken cancellationToken)
+    {
+        Prepare(uri, logger);
+        return NbdQuery.MapAsync(
+            NbdTarget.FromUri(uri), uri.ExportName, context, onExtent, Options(tls), logger, cancellationToken);
     }
 
     /// <summary>Asks for all exports of the server that the URI names.</summary>
@@ -29,9 +54,14 @@ internal static class ServerQuery
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.ListAsync(
-            NbdTarget.FromUri(uri), Options(tls), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), Everything(tls), logger, cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
+
+    private static NbdProbeOptions Everything(NbdTlsOptions tls) => Options(tls) with
+    {
+        Handshake = new NbdHandshakeOptions { WantExtendedHeaders = true, ListMetaContexts = true },
+    };
 
     private static NbdProbeOptions Options(NbdTlsOptions tls) => new() { Transport = new NbdTransportOptions { Tls = tls } };
 
@@ -53,6 +83,8 @@ internal static class ServerQuery
                 export.Info?.Description ?? export.Description,
                 ExportUri.For(uri, export.Info?.CanonicalName ?? export.Name),
                 export.Info,
-                export.InfoError)),
-        ]);
+                export.InfoError,
+                export.Contexts)),
+        ],
+        server.ExtendedHeaders);
 }

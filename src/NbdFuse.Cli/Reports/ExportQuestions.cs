@@ -17,16 +17,28 @@ internal static class ExportQuestions
     /// <summary>What --can takes.</summary>
     public static readonly string[] CanWords =
     [
-        "cache", "connect", "df", "fast-zero", "flush", "fua", "multi-conn", "read", "structured-reply", "trim", "write", "zero",
+        "cache", "connect", "df", "extended-headers", "fast-zero", "flush", "fua", "multi-conn", "read", "structured-reply", "trim",
+        "write", "zero",
     ];
+
+    /// <summary>The word that is meant: nbdinfo takes either case, underscores for dashes, and some short forms.</summary>
+    /// <param name="word">A word of the user.</param>
+    public static string Normalize(string word) => word.ToLowerInvariant().Replace('_', '-') switch
+    {
+        "readonly" => "read-only",
+        "structured" or "structured-replies" => "structured-reply",
+        var plain => plain,
+    };
 
     /// <summary>Answers a question about an export that could be opened.</summary>
     /// <param name="word">One of the words above.</param>
     /// <param name="info">What the server said.</param>
     /// <param name="structured">Whether structured replies were agreed on.</param>
     /// <param name="tls">Whether the connection was encrypted.</param>
-    public static bool Answer(string word, NbdExportInfo info, bool structured, bool tls) => word switch
+    /// <param name="extended">Whether extended headers were agreed on.</param>
+    public static bool Answer(string word, NbdExportInfo info, bool structured, bool tls, bool extended) => word switch
     {
+        "extended-headers" => extended,
         "read-only" => info.IsReadOnly,
         "rotational" => info.IsRotational,
         "tls" => tls,

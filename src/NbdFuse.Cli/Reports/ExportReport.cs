@@ -8,7 +8,16 @@ namespace NbdFuse.Cli;
 /// <param name="Uri">A URI that opens it.</param>
 /// <param name="Info">What the server said about it, or null when it refused to.</param>
 /// <param name="Error">Why there is no <paramref name="Info"/>, or null.</param>
-internal sealed record ExportReport(string Name, string? Description, string Uri, NbdExportInfo? Info, string? Error = null)
+/// <param name="Contexts">Names of its metadata contexts, as the server sent them; null or empty when there are none.</param>
+/// <param name="Content">What its first bytes are, in words, or null.</param>
+internal sealed record ExportReport(
+    string Name,
+    string? Description,
+    string Uri,
+    NbdExportInfo? Info,
+    string? Error = null,
+    IReadOnlyList<string>? Contexts = null,
+    string? Content = null)
 {
     /// <summary>The yes-or-no lines of a report, in nbdinfo's order.</summary>
     /// <param name="info">What the server said.</param>

@@ -12,14 +12,16 @@ namespace NbdFuse.Cli;
 /// <param name="Tls">Whether the connection was encrypted.</param>
 /// <param name="StructuredReplies">Whether structured replies were agreed on.</param>
 /// <param name="Exports">The exports.</param>
-internal sealed record ServerReport(string Protocol, bool Tls, bool StructuredReplies, IReadOnlyList<ExportReport> Exports)
+/// <param name="ExtendedHeaders">Whether extended headers were agreed on.</param>
+internal sealed record ServerReport(
+    string Protocol, bool Tls, bool StructuredReplies, IReadOnlyList<ExportReport> Exports, bool ExtendedHeaders = false)
 {
     /// <summary>The report for people.</summary>
     public string ToText()
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"protocol: {Protocol} {(Tls ? "with" : "without")} TLS");
-        text.Append(CultureInfo.InvariantCulture, $", using {(StructuredReplies ? "structured" : "simple")} packets\n");
+        text.Append(CultureInfo.InvariantCulture, $", using {(ExtendedHeaders ? "extended" : StructuredReplies ? "structured" : "simple")} packets\n");
         foreach (ExportReport export in Exports)
         {
             Append(text, export);
@@ -71,7 +73,13 @@ internal sealed record ServerReport(string Protocol, bool Tls, bool StructuredRe
         string number = info.Size.ToString(CultureInfo.InvariantCulture);
         string human = SizeText.Exact(info.Size);
         text.Append(CultureInfo.InvariantCulture, $"\texport-size: {number}{(human == number ? string.Empty : $" ({human})")}\n");
+        if (export.Content is { } content)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"\tcontent: {content}\n");
+        }
+
         text.Append(CultureInfo.InvariantCulture, $"\turi: {export.Uri}\n");
+        AppendContexts(text, export.Contexts ?? []);
         foreach ((string key, bool value) in ExportReport.Facts(info))
         {
             text.Append(CultureInfo.InvariantCulture, $"\t{key}: {(value ? "true" : "false")}\n");
@@ -80,6 +88,19 @@ internal sealed record ServerReport(string Protocol, bool Tls, bool StructuredRe
         foreach ((string key, uint value) in ExportReport.BlockSizes(info))
         {
             text.Append(CultureInfo.InvariantCulture, $"\t{key}: {value}\n");
+        }
+    }
+
+    private static void AppendContexts(StringBuilder text, IReadOnlyList<string> contexts)
+    {
+        if (contexts.Count > 0)
+        {
+            text.Append("\tcontexts:\n");
+        }
+
+        foreach (string context in contexts)
+        {
+            text.Append("\t\t").Append(NbdText.Sanitize(context, NbdLimits.MaxStringBytes)).Append('\n');
         }
     }
 
@@ -92,7 +113,23 @@ internal sealed record ServerReport(string Protocol, bool Tls, bool StructuredRe
             json.WriteString("description", export.Description);
         }
 
+        if (export.Content is { } content)
+        {
+            json.WriteString("content", content);
+        }
+
         json.WriteString("uri", export.Uri);
+        if (export.Contexts is { Count: > 0 } contexts)
+        {
+            json.WriteStartArray("contexts");
+            foreach (string context in contexts)
+            {
+                json.WriteStringValue(context);
+            }
+
+            json.WriteEndArray();
+        }
+
         if (export.Info is { } info)
         {
             foreach ((string key, bool value) in ExportReport.Facts(info))

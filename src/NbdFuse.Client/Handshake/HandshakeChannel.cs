@@ -34,6 +34,9 @@ internal sealed class HandshakeChannel : IDisposable
     /// <summary>What is being waited for, as a clause for messages: "the greeting".</summary>
     public string Awaited { get; set; } = "the greeting";
 
+    /// <summary>What the channel is used for, as a noun for messages.</summary>
+    public string Conversation { get; set; } = "the handshake";
+
     /// <summary>The socket.</summary>
     public FileDescriptor Socket => _socket;
 
@@ -176,6 +179,6 @@ internal sealed class HandshakeChannel : IDisposable
 
     private NbdConnectException TimedOut() => new(
         NbdConnectFailure.HandshakeTimeout,
-        $"the server did not finish the handshake within {_timeout.TotalSeconds:0.###} s, {Awaited} is missing; "
+        $"the server did not finish {Conversation} within {_timeout.TotalSeconds:0.###} s, {Awaited} is missing; "
         + "is it an NBD server, and is it running?");
 }

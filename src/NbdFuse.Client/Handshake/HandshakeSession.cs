@@ -37,6 +37,7 @@ internal sealed partial class HandshakeSession
         try
         {
             NegotiateStructuredReplies();
+            NegotiateMetaContexts(_options.ExportName);
             NbdOption option = _options.Goal == NbdHandshakeGoal.Go ? NbdOption.Go : NbdOption.Info;
             NbdExportInfo? info = Query(option, _options.ExportName);
 
@@ -94,6 +95,7 @@ internal sealed partial class HandshakeSession
             {
                 Exports = exports,
                 StructuredReplies = _structuredReplies,
+                ExtendedHeaders = _extendedHeaders,
                 Tls = _encrypted,
                 InfoUnsupported = !supported,
             };
@@ -158,7 +160,7 @@ internal sealed partial class HandshakeSession
 
     private void NegotiateStructuredReplies()
     {
-        if (!_options.WantStructuredReplies)
+        if (!_options.WantStructuredReplies || NegotiateExtendedHeaders())
         {
             return;
         }
@@ -255,6 +257,7 @@ internal sealed partial class HandshakeSession
     /// <summary>NBD_OPT_EXPORT_NAME: no errors, no information, transmission at once.</summary>
     private NbdExportInfo ChooseByName()
     {
+        RequireCompactHeaders();
         byte[] name = Encoding.UTF8.GetBytes(_options.ExportName);
         SendOption(NbdOption.ExportName, name);
         Span<byte> answer = stackalloc byte[NbdExportNameReply.SizeWithZeroes];
@@ -317,7 +320,12 @@ internal sealed partial class HandshakeSession
         {
             NbdExportInfo? info = Query(NbdOption.Info, export.Name);
             supported = info is not null;
-            return export with { Info = info, Description = info?.Description ?? export.Description };
+            return export with
+            {
+                Info = info,
+                Description = info?.Description ?? export.Description,
+                Contexts = _options.ListMetaContexts && supported ? ListMetaContexts(export.Name) : null,
+            };
         }
         catch (NbdServerErrorException e) when (e.Code != NbdOptionReplyType.ErrShutdown)
         {
@@ -346,6 +354,9 @@ internal sealed partial class HandshakeSession
         {
             Export = info,
             StructuredReplies = _structuredReplies,
+            ExtendedHeaders = _extendedHeaders,
+            MetaContexts = _metaContexts,
+            AvailableContexts = _availableContexts,
             FixedNewstyle = _fixedNewstyle,
             UsedOptGo = usedOptGo,
             Tls = _encrypted,
@@ -372,8 +383,8 @@ internal sealed partial class HandshakeSession
 
     private void Disconnect()
     {
-        Span<byte> request = stackalloc byte[NbdRequestHeader.Size];
-        NbdRequestHeader.Write(request, NbdCommandFlags.None, NbdCommand.Disc, cookie: 0, offset: 0, length: 0);
+        Span<byte> request = stackalloc byte[NbdExtendedRequestHeader.Size];
+        request = request[..WriteDisconnect(request, _extendedHeaders)];
         try
         {
             _channel.Write(request);

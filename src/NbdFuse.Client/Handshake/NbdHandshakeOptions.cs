@@ -15,6 +15,21 @@ public sealed record NbdHandshakeOptions
     public bool WantStructuredReplies { get; init; } = true;
 
     /// <summary>
+    /// Whether to ask for extended headers, which bring structured replies with them; a refusal is no error. For those who
+    /// speak them: everything that is sent and received has another form then.
+    /// </summary>
+    public bool WantExtendedHeaders { get; init; }
+
+    /// <summary>
+    /// Names of the metadata contexts to choose for NBD_CMD_BLOCK_STATUS; none that the server lacks is an error. Needs
+    /// structured replies or extended headers.
+    /// </summary>
+    public IReadOnlyList<string> MetaContexts { get; init; } = [];
+
+    /// <summary>Whether to ask for the names of all metadata contexts; a refusal is no error.</summary>
+    public bool ListMetaContexts { get; init; }
+
+    /// <summary>
     /// Whether to ask for block sizes, which is a promise to obey them (proto.md, "Size constraints"). When the server
     /// insists they are asked for anyway.
     /// </summary>

@@ -9,6 +9,9 @@ public sealed record NbdListing
     /// <summary>Whether the server agreed on structured replies.</summary>
     public required bool StructuredReplies { get; init; }
 
+    /// <summary>Whether the server agreed on extended headers.</summary>
+    public bool ExtendedHeaders { get; init; }
+
     /// <summary>Whether the connection was encrypted.</summary>
     public bool Tls { get; init; }
 

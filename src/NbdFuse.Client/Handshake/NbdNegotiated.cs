@@ -11,6 +11,21 @@ public sealed record NbdNegotiated
     /// <summary>Whether structured replies were agreed on: every READ is answered by chunks.</summary>
     public required bool StructuredReplies { get; init; }
 
+    /// <summary>
+    /// Whether extended headers were agreed on: requests and replies have 32-byte headers, lengths have 64 bits.
+    /// Structured replies are agreed on then, too.
+    /// </summary>
+    public bool ExtendedHeaders { get; init; }
+
+    /// <summary>
+    /// The metadata contexts that the server has chosen among those asked for, with their numbers on this connection only.
+    /// NBD_CMD_BLOCK_STATUS is illegal when there is none.
+    /// </summary>
+    public IReadOnlyList<NbdMetaContext> MetaContexts { get; init; } = [];
+
+    /// <summary>Names of all metadata contexts, as the server sent them, or null when not asked for, or refused.</summary>
+    public IReadOnlyList<string>? AvailableContexts { get; init; }
+
     /// <summary>Whether the server speaks fixed newstyle, as all do since 2011.</summary>
     public required bool FixedNewstyle { get; init; }
 

@@ -34,7 +34,8 @@ public static class NbdProbe
                 Protocol = result.ProtocolName,
                 StructuredReplies = result.StructuredReplies,
                 Tls = result.Tls,
-                Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export)],
+                ExtendedHeaders = result.ExtendedHeaders,
+                Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export, Contexts: result.AvailableContexts)],
             };
         }
     }
@@ -78,6 +79,7 @@ public static class NbdProbe
                 // Others cannot list.
                 Protocol = "newstyle-fixed",
                 StructuredReplies = listing.StructuredReplies,
+                ExtendedHeaders = listing.ExtendedHeaders,
                 Tls = listing.Tls,
                 Exports = exports,
             };
@@ -114,7 +116,7 @@ public static class NbdProbe
             try
             {
                 NbdNegotiated result = await AskAsync(transport, export.Name, options, logger, cancellationToken).ConfigureAwait(false);
-                described.Add(export with { Info = result.Export });
+                described.Add(export with { Info = result.Export, Contexts = result.AvailableContexts });
             }
             catch (NbdException e)
             {

@@ -12,6 +12,9 @@ public sealed record NbdServerInfo
     /// <summary>Whether structured replies were agreed on.</summary>
     public required bool StructuredReplies { get; init; }
 
+    /// <summary>Whether extended headers were agreed on.</summary>
+    public bool ExtendedHeaders { get; init; }
+
     /// <summary>The exports: the one that was asked about, or all that the server lists.</summary>
     public required IReadOnlyList<NbdListedExport> Exports { get; init; }
 }

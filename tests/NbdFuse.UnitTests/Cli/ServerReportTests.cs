@@ -129,11 +129,11 @@ public sealed class ServerReportTests
         var info = new NbdExportInfo { Name = string.Empty, Size = 1, Flags = Everything };
 
         Assert.All(
-            ExportQuestions.CanWords, word => Assert.True(ExportQuestions.Answer(word, info, structured: true, tls: false), word));
+            ExportQuestions.CanWords, word => Assert.True(ExportQuestions.Answer(word, info, structured: true, tls: false, extended: true), word));
         Assert.All(
-            ExportQuestions.IsWords, word => Assert.False(ExportQuestions.Answer(word, info, structured: true, tls: false), word));
-        Assert.False(ExportQuestions.Answer("structured-reply", info, structured: false, tls: false));
-        Assert.True(ExportQuestions.Answer("tls", info, structured: false, tls: true));
+            ExportQuestions.IsWords, word => Assert.False(ExportQuestions.Answer(word, info, structured: true, tls: false, extended: true), word));
+        Assert.False(ExportQuestions.Answer("structured-reply", info, structured: false, tls: false, extended: false));
+        Assert.True(ExportQuestions.Answer("tls", info, structured: false, tls: true, extended: false));
     }
 
     private static ServerReport QemuReport() => new(

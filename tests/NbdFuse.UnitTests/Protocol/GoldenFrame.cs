@@ -135,6 +135,48 @@ internal sealed record GoldenFrame(
             d => NbdOptionData.WriteGo(d, "aä", [NbdInfoType.BlockSize, NbdInfoType.Name]),
             s => NbdOptionData.TryReadGo(s, out string name, out NbdInfoType[] infos) && name == "aä"
                 && infos.AsSpan().SequenceEqual([NbdInfoType.BlockSize, NbdInfoType.Name])),
+        new(
+            "extended request",
+            Hex("21e41c71 0020 0001 1122334455667788 00000000fffff000 0000000100000000"),
+            4,
+            d => NbdExtendedRequestHeader.Write(
+                d, NbdCommandFlags.PayloadLen, NbdCommand.Write, 0x1122334455667788, 0xfffff000, 1UL << 32),
+            s => NbdExtendedRequestHeader.TryRead(s, out NbdExtendedRequestHeader h) && h.HasPayload && h == new NbdExtendedRequestHeader(
+                NbdCommandFlags.PayloadLen, NbdCommand.Write, 0x1122334455667788, 0xfffff000, 1UL << 32)),
+        new(
+            "extended reply",
+            Hex("6e8a278c 0001 8001 0102030405060708 0000000000001000 0000000000000010"),
+            4,
+            d => NbdExtendedReplyHeader.Write(d, NbdReplyFlags.Done, NbdReplyType.Error, 0x0102030405060708, 4096, 16),
+            s => NbdExtendedReplyHeader.TryRead(s, out NbdExtendedReplyHeader h) && h.IsDone && h.IsError
+                && h == new NbdExtendedReplyHeader(NbdReplyFlags.Done, NbdReplyType.Error, 0x0102030405060708, 4096, 16)),
+        new(
+            "block status chunk",
+            Hex("00000007 00001000 00000003 fffff000 00000000"),
+            0,
+            d => NbdBlockStatusChunk.Write(d, 7, [new(4096, 3), new(0xfffff000, 0)], extended: false),
+            s => NbdBlockStatusChunk.TryRead(s, extended: false, out NbdBlockStatusChunk c) && c.ContextId == 7 && c.Count == 2
+                && c[0] == new NbdBlockExtent(4096, 3) && c[1] == new NbdBlockExtent(0xfffff000, 0)),
+        new(
+            "extended block status chunk",
+            Hex("00000007 00000002 0000000000001000 0000000000000003 0000000100000000 8000000000000001"),
+            0,
+            d => NbdBlockStatusChunk.Write(d, 7, [new(4096, 3), new(1UL << 32, 0x8000000000000001)], extended: true),
+            s => NbdBlockStatusChunk.TryRead(s, extended: true, out NbdBlockStatusChunk c) && c.ContextId == 7 && c.Count == 2
+                && c[0] == new NbdBlockExtent(4096, 3) && c[1] == new NbdBlockExtent(1UL << 32, 0x8000000000000001)),
+        new(
+            "metadata context query",
+            Hex("00000003 61c3a4 00000002 00000005 626173653a 00000003 783a79"),
+            0,
+            d => NbdMetaContextQuery.Write(d, "aä", ["base:", "x:y"]),
+            s => NbdMetaContextQuery.TryRead(s, out string name, out string[] queries) && name == "aä"
+                && queries.AsSpan().SequenceEqual(["base:", "x:y"])),
+        new(
+            "metadata context without queries",
+            Hex("00000000 00000000"),
+            0,
+            d => NbdMetaContextQuery.Write(d, string.Empty, []),
+            s => NbdMetaContextQuery.TryRead(s, out string name, out string[] queries) && name.Length == 0 && queries.Length == 0),
     ];
 
     public static byte[] Hex(string text) => Convert.FromHexString(text.Replace(" ", string.Empty, StringComparison.Ordinal));

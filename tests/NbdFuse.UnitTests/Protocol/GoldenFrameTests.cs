@@ -66,6 +66,8 @@ public class GoldenFrameTests
     public void Declared_sizes_are_the_sizes_of_the_frames()
     {
         Assert.Equal(28, NbdRequestHeader.Size);
+        Assert.Equal(32, NbdExtendedRequestHeader.Size);
+        Assert.Equal(32, NbdExtendedReplyHeader.Size);
         Assert.Equal(16, NbdSimpleReplyHeader.Size);
         Assert.Equal(20, NbdStructuredReplyHeader.Size);
         Assert.Equal(16, NbdOptionHeader.Size);

@@ -102,8 +102,6 @@ public sealed class ServerHandshakeTests
 
     [Theory]
     [InlineData(NbdOption.StartTls)]
-    [InlineData(NbdOption.SetMetaContext)]
-    [InlineData(NbdOption.ExtendedHeaders)]
     [InlineData((NbdOption)0xdeadbeef)]
     public async Task Unknown_option_is_refused_and_the_haggling_goes_on(NbdOption option)
     {
