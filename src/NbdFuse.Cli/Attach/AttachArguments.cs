@@ -1,3 +1,4 @@
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -7,6 +8,9 @@ internal sealed record AttachArguments
 {
     /// <summary>The export.</summary>
     public required NbdUri Uri { get; init; }
+
+    /// <summary>Whether and how connections are encrypted.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
 
     /// <summary>The driver: one of <see cref="DeviceDrivers.Names"/>.</summary>
     public string Driver { get; init; } = DeviceDrivers.Automatic;

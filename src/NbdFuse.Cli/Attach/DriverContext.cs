@@ -41,6 +41,7 @@ internal sealed record DriverContext(
             ExportName = Arguments.Uri.ExportName,
             ReadOnly = IsReadOnly,
             Connections = Arguments.Connections,
+            Transport = new NbdTransportOptions { Tls = Arguments.Tls },
         },
         Loggers.CreateLogger("nbd"),
         interrupted);

@@ -112,7 +112,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
 
         _handover = NbdHandover.Create(
             Absolute(context.Target),
-            new NbdHandoverOptions { ExportName = context.Arguments.Uri.ExportName },
+            new NbdHandoverOptions { ExportName = context.Arguments.Uri.ExportName, Transport = new NbdTransportOptions { Tls = context.Arguments.Tls } },
             context.Loggers.CreateLogger("nbd"));
         _sockets = await _handover.ConnectAsync(context.Arguments.Connections, interrupted).ConfigureAwait(false);
         KernelNbdGeometry geometry = KernelNbdGeometry.Decide(

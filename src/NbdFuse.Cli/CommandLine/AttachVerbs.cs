@@ -42,7 +42,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             Description = "Go on with a ublk device whose process has died; without URI with the words of its attach",
             HelpName = "DEV",
         };
-        if (words.Contains(RecoveryWords.Option))
+        if (words.Any(word => word.Split('=')[0] == RecoveryWords.Option))
         {
             uri.Arity = ArgumentArity.ZeroOrOne;
         }
@@ -67,6 +67,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             },
         };
         var nbd = new NbdDriverVerbOptions();
+        var tls = new TlsVerbOptions();
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
@@ -80,6 +81,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
+        tls.AddTo(command);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -92,6 +94,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
+                Tls = tls.Read(result).With(result.GetRequiredValue(uri)),
                 Device = recovered ?? result.GetValue(device),
                 Recover = recovered is not null,
                 Driver = recovered is not null ? UblkKind.Name : result.GetValue(driver) ?? DeviceDrivers.Automatic,
@@ -136,6 +139,12 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         {
             IReadOnlyList<AttachStatus> devices = await DeviceDrivers.Devices.ListAsync().ConfigureAwait(false);
             await output.WriteAsync(result.GetValue(json) ? StatusReport.ToJson(devices) : StatusReport.ToText(devices)).ConfigureAwait(false);
+            if (devices.Count == 0 && RuntimeDirectory.HidesThoseOfRoot)
+            {
+                await error.WriteAsync($"{ErrorText.Program}: only root sees the devices that root has attached: run it as root\n").ConfigureAwait(false);
+                return MountCommand.Failed;
+            }
+
             return 0;
         });
         return command;

@@ -37,6 +37,10 @@ internal static class HelpTexts
             --readahead SIZE   memory for reading ahead (default: 0, none)
             --record FILE      record which blocks are read, in their order
             --prefetch FILE    read those of an earlier record ahead
+            --tls=off|allow|require
+                               encrypt (default: require for nbds://, else off)
+            --tls-certificates DIR, --tls-psk FILE, --tls-hostname NAME
+                               whom to trust, and who we are
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 

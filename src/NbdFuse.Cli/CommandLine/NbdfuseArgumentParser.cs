@@ -39,6 +39,10 @@ internal static class NbdfuseArgumentParser
         new(OptionId.ReadAhead, Long: "readahead", TakesArgument: true, IsOwn: true),
         new(OptionId.Record, Long: "record", TakesArgument: true, IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
+        new(OptionId.Tls, Long: "tls", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsCertificates, Long: "tls-certificates", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsHostName, Long: "tls-hostname", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsPsk, Long: "tls-psk", TakesArgument: true, IsOwn: true),
     ];
 
     /// <summary>The most threads that --movers takes.</summary>
@@ -54,6 +58,7 @@ internal static class NbdfuseArgumentParser
         var result = new NbdfuseArguments();
         List<string> mountOptions = [];
         string? export = null;
+        var tls = new TlsWords();
         var operands = new StrongBox<int>();
         foreach ((OptionId id, string? argument) in Getopt.Read(words, operands))
         {
@@ -71,6 +76,18 @@ internal static class NbdfuseArgumentParser
                 case OptionId.Export:
                     export = argument;
                     break;
+                case OptionId.Tls:
+                    tls = tls with { Mode = argument };
+                    break;
+                case OptionId.TlsCertificates:
+                    tls = tls with { Certificates = argument };
+                    break;
+                case OptionId.TlsHostName:
+                    tls = tls with { HostName = argument };
+                    break;
+                case OptionId.TlsPsk:
+                    tls = tls with { PskFile = argument };
+                    break;
                 default:
                     result = Apply(result, id, argument);
                     break;
@@ -84,7 +101,7 @@ internal static class NbdfuseArgumentParser
         }
 
         result = result with { MountOptions = mountOptions, MountPoint = rest[0], ExportName = export ?? string.Empty };
-        return WithMode(result, rest.AsSpan(1), export);
+        return WithMode(result, rest.AsSpan(1), export, tls);
     }
 
     private static NbdfuseAction? ActionOf(OptionId id) => id switch
@@ -157,8 +174,10 @@ internal static class NbdfuseArgumentParser
             : throw new UsageException(
                 $"--connections parameter must be an unsigned integer >= 1 (and <= {NbdfuseArguments.MaximumConnections})", showUsage: false);
 
-    private static NbdfuseArguments WithMode(NbdfuseArguments result, ReadOnlySpan<string> mode, string? export)
+    private static NbdfuseArguments WithMode(NbdfuseArguments result, ReadOnlySpan<string> mode, string? export, TlsWords tls)
     {
+        bool isUri = !mode[0].StartsWith('-') || mode[0] == "--uri";
+        result = isUri && mode[0] != "[" ? result : result with { Tls = tls.With(null) };
         if (mode[0] == "[")
         {
             return mode.Length >= 3 && mode[^1] == "]"
@@ -168,7 +187,7 @@ internal static class NbdfuseArgumentParser
 
         if (!mode[0].StartsWith('-'))
         {
-            return mode.Length == 1 ? WithUri(result, mode[0], export) : throw new UsageException();
+            return mode.Length == 1 ? WithUri(result, mode[0], export, tls) : throw new UsageException();
         }
 
         ReadOnlySpan<string> words = mode[1..];
@@ -195,13 +214,13 @@ internal static class NbdfuseArgumentParser
                 };
             case "--uri":
                 Expect(words, 1);
-                return WithUri(result, words[0], export);
+                return WithUri(result, words[0], export, tls);
             default:
                 throw new UsageException($"unknown mode: {mode[0]}");
         }
     }
 
-    private static NbdfuseArguments WithUri(NbdfuseArguments result, string text, string? export)
+    private static NbdfuseArguments WithUri(NbdfuseArguments result, string text, string? export, TlsWords tls)
     {
         NbdUri uri = NbdUri.Parse(text);
         if (export is not null && uri.ExportName.Length != 0)
@@ -214,7 +233,7 @@ internal static class NbdfuseArgumentParser
         {
             Target = NbdTarget.FromUri(uri),
             ExportName = export ?? uri.ExportName,
-            RequiresTls = uri.Tls,
+            Tls = tls.With(uri),
             Warnings = uri.Warnings,
         };
     }

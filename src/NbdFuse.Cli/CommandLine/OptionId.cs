@@ -65,4 +65,16 @@ internal enum OptionId
 
     /// <summary>--export.</summary>
     Export,
+
+    /// <summary>--tls.</summary>
+    Tls,
+
+    /// <summary>--tls-certificates.</summary>
+    TlsCertificates,
+
+    /// <summary>--tls-hostname.</summary>
+    TlsHostName,
+
+    /// <summary>--tls-psk.</summary>
+    TlsPsk,
 }

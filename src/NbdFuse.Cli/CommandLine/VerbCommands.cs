@@ -121,6 +121,7 @@ internal sealed class VerbCommands
 
     private Command Info()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var size = new Option<bool>("--size") { Description = "Print the size in bytes, and nothing else" };
         var isWord = new Option<string>("--is") { Description = "Print nothing; exit code 0 yes, 2 no, 1 error", HelpName = "WHAT" };
@@ -131,11 +132,12 @@ internal sealed class VerbCommands
         {
             uri, _json, size, isWord, can, _verbose, _debug,
         };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             ServerReport report = await ServerQuery
-                .InfoAsync(result.GetRequiredValue(uri), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                .InfoAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             NbdExportInfo export = report.Exports[0].Info!;
             if ((result.GetValue(isWord) ?? result.GetValue(can)) is { } word)
             {
@@ -151,13 +153,15 @@ internal sealed class VerbCommands
 
     private Command List()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var command = new Command("list", "Show all exports that a server lists, as nbdinfo --list does") { uri, _json, _verbose, _debug };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             ServerReport report = await ServerQuery
-                .ListAsync(result.GetRequiredValue(uri), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                .ListAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             await _output.WriteAsync(result.GetValue(_json) ? report.ToJson() : report.ToText()).ConfigureAwait(false);
             return 0;
         });
