@@ -21,12 +21,14 @@ elif [ -n "$pid" ] && [ -d "/proc/$pid" ]; then
     else
         kill -TERM "$pid"
     fi
-    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
-        [ -d "/proc/$pid" ] || break
+    # The process starts a helper for it, which takes its time on a slow machine.
+    try=0
+    while [ -d "/proc/$pid" ] && [ $try -lt 100 ]; do
         sleep 0.2
+        try=$((try + 1))
     done
     if [ -d "/proc/$pid" ]; then
-        say "$device was not let go"
+        say "$device was not let go: $(sed -n '$p' /run/nbdfuse/*/log)"
     else
         say "$device is detached"
     fi
