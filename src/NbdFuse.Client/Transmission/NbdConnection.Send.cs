@@ -35,8 +35,10 @@ internal sealed partial class NbdConnection
             }
             else if (sent < 0)
             {
-                Fail(new NbdDisconnectedException(
-                    $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"));
+                Fail(
+                    new NbdDisconnectedException(
+                        $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"),
+                    isPeerClosed: IsClosedByPeer(sent));
             }
             else
             {
@@ -45,6 +47,8 @@ internal sealed partial class NbdConnection
             }
         }
     }
+
+    private static bool IsClosedByPeer(int result) => result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
 
     private static NbdCommand CommandOf(BlockOperation operation) => operation switch
     {

@@ -1,0 +1,424 @@
+using NbdFuse.Block;
+using NbdFuse.Client.Transmission;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Client;
+
+/// <content>
+/// The data plane while the server is not there: requests are kept, the log is written again, then they follow in order.
+/// </content>
+public sealed partial class NbdExport : ITimerTarget
+{
+    /// <summary>How often requests that wait are looked at, in milliseconds: their callers may have gone.</summary>
+    private const int TickMs = 100;
+
+    /// <summary>Time between two FLUSHes of the export's own when the server fails them, in milliseconds.</summary>
+    private const int FlushAgainMs = 1000;
+
+    private ExportPhase _phase = ExportPhase.Idle;
+    private NbdException? _cause;
+    private ConnectionFence? _fence;
+    private bool _isTicking;
+    private long _phaseSinceMs;
+    private long _flushNotBeforeMs;
+
+    private static NbdDisconnectedException Closed() => new("the export was closed while requests were in flight");
+
+    /// <inheritdoc/>
+    void IConnectionSetOwner.OnServerShutdown(ConnectionSet set)
+    {
+        if (!ReferenceEquals(set, _set) || _closedError != 0)
+        {
+            return;
+        }
+
+        if (!_canRecover)
+        {
+            _closedError = BlockErrno.ESHUTDOWN;
+            _phase = ExportPhase.Closed;
+            Log.ServerShutsDown(_logger);
+            var reason = new NbdDisconnectedException("the server is shutting down");
+            ChangeState(NbdExportState.Failed, reason.Message);
+            _failed.TrySetResult(reason);
+
+            // It said so on one connection, and waits for all of them to leave.
+            set.BeginShutdown();
+        }
+        else if (_phase is ExportPhase.Ready or ExportPhase.Quiescing)
+        {
+            _cause = new NbdDisconnectedException("the server is shutting down (ESHUTDOWN)");
+            EnterRecovering(ExportPhase.Leaving);
+            set.BeginShutdown();
+        }
+        else if (_phase is ExportPhase.Checking or ExportPhase.Replaying)
+        {
+            GiveUp(new NbdDisconnectedException("the server is shutting down (ESHUTDOWN)"));
+        }
+    }
+
+    /// <inheritdoc/>
+    void IConnectionSetOwner.OnConnectionFailed(ConnectionSet set, NbdConnection connection, NbdException reason)
+    {
+        if (!ReferenceEquals(set, _set) || _isClosing)
+        {
+            return;
+        }
+
+        switch (_phase)
+        {
+            case ExportPhase.Closed when _hasFailed:
+            case ExportPhase.Draining:
+            case ExportPhase.Leaving:
+                return;
+            case ExportPhase.Ready or ExportPhase.Quiescing
+                when _canRecover && set.Alive > 0 && connection.Failure is not null && reason is not NbdProtocolException:
+                LoseOne(set, connection, reason);
+                return;
+            default:
+                GiveUp(reason);
+                return;
+        }
+    }
+
+    /// <inheritdoc/>
+    void ITimerTarget.OnTimer(long nowMs)
+    {
+        _isTicking = false;
+        WithdrawAbandoned();
+        if (_phase == ExportPhase.Leaving && nowMs - _phaseSinceMs >= _options.FenceTimeout.TotalMilliseconds)
+        {
+            GiveUp(_cause!);
+        }
+
+        if (_wantsOwnFlush && _phase == ExportPhase.Ready)
+        {
+            _wantsOwnFlush = false;
+            StartOwnFlush();
+        }
+
+        if (!_waitingForLog.IsEmpty || _held.Count > 0 || _wantsOwnFlush || _phase == ExportPhase.Leaving)
+        {
+            Tick();
+        }
+    }
+
+    private void Hold(BlockRequest request)
+    {
+        _held.Add(request);
+        Tick();
+    }
+
+    private void Tick()
+    {
+        if (!_isTicking && !_isClosing)
+        {
+            _isTicking = true;
+            _loop!.Schedule(this, _loop.NowMs + TickMs);
+        }
+    }
+
+    /// <summary>Takes a request back from a connection that could not finish it.</summary>
+    private void TakeBack(BlockRequest request)
+    {
+        if (request.DeviceOrder < 0)
+        {
+            TakeBackOwn(request);
+        }
+        else if (_closedError != 0 || !_canRecover)
+        {
+            EndUnsent(request, _closedError != 0 ? _closedError : BlockErrno.EIO);
+        }
+        else
+        {
+            Hold(request);
+        }
+    }
+
+    private void TakeBackOwn(BlockRequest request)
+    {
+        switch (request.DeviceOrder)
+        {
+            case BlockRequestMarks.OwnFlush:
+                _isOwnFlushing = false;
+                _wantsOwnFlush = true;
+                Tick();
+                break;
+            case BlockRequestMarks.Replay:
+                _freeReplays.Push(request);
+                break;
+            case BlockRequestMarks.Probe:
+                OnProbeLost();
+                break;
+        }
+    }
+
+    private void EndOwn(BlockRequest request, int error)
+    {
+        switch (request.DeviceOrder)
+        {
+            case BlockRequestMarks.OwnFlush:
+                EndOwnFlush(error);
+                break;
+            case BlockRequestMarks.Replay:
+                EndReplay(request, error);
+                break;
+            case BlockRequestMarks.Check:
+                EndCheck(request, error);
+                break;
+            case BlockRequestMarks.Probe:
+                OnProbeAnswered();
+                break;
+        }
+    }
+
+    /// <summary>Ends a request that is at no connection.</summary>
+    private void EndUnsent(BlockRequest request, int error)
+    {
+        if (request.IsMutating)
+        {
+            _fingerprint?.Forget(request.Offset, request.End);
+            Unreserve(request);
+        }
+        else if (_fingerprint is not null && _fingerprint.IsPending(request))
+        {
+            _fingerprint.DropRead();
+        }
+
+        request.Complete(error);
+    }
+
+    /// <summary>
+    /// Ends requests whose callers were answered already. A change that the server may have seen keeps its place, so that no
+    /// other overtakes it, until nothing of the old connections can act any more.
+    /// </summary>
+    private void WithdrawAbandoned()
+    {
+        for (int i = _held.Count - 1; i >= 0; i--)
+        {
+            BlockRequest request = _held[i];
+            if (request.IsAbandoned && (!request.IsMutating || (request.DeviceState & BlockRequestMarks.Sent) == 0))
+            {
+                _held.RemoveAt(i);
+                EndUnsent(request, BlockErrno.EINTR);
+            }
+        }
+
+        if (_waitingForLog.IsEmpty)
+        {
+            return;
+        }
+
+        BlockRequestList kept = default;
+        while (_waitingForLog.TryTakeFirst(out BlockRequest? request))
+        {
+            if (request.IsAbandoned)
+            {
+                request.Complete(BlockErrno.EINTR);
+            }
+            else
+            {
+                kept.AddLast(request);
+            }
+        }
+
+        _waitingForLog = kept;
+    }
+
+    /// <summary>The next step, once what it waits for is there. At the end of each turn.</summary>
+    private void Advance()
+    {
+        switch (_phase)
+        {
+            case ExportPhase.Ready when _openFences == 0:
+                RouteHeld();
+                break;
+            case ExportPhase.Quiescing when _atConnections == 0 && _openFences == 0:
+                StartReplay();
+                break;
+            case ExportPhase.Leaving when _atConnections == 0:
+                GiveUp(_cause!);
+                Advance();
+                break;
+            case ExportPhase.Draining when _atConnections == 0:
+                StartReconnecting();
+                break;
+        }
+    }
+
+    /// <summary>The whole set is of no use any more. What it holds comes back; then the search for the server begins.</summary>
+    private void GiveUp(NbdException reason)
+    {
+        if (_closedError != 0)
+        {
+            return;
+        }
+
+        if (!_canRecover)
+        {
+            Fail(reason);
+            return;
+        }
+
+        _cause = reason;
+        EnterRecovering(ExportPhase.Draining);
+        _set?.GiveUp(reason);
+    }
+
+    private void EnterRecovering(ExportPhase phase)
+    {
+        SetPhase(phase);
+        if (_state != NbdExportState.Recovering)
+        {
+            // Of the episode: the server may be lost again before the log is written.
+            _lostAtMs = _loop!.NowMs;
+            _attempts = 0;
+            _replayed = 0;
+            ChangeState(NbdExportState.Recovering, _cause!.Message);
+        }
+
+        Tick();
+    }
+
+    private void SetPhase(ExportPhase phase)
+    {
+        _phase = phase;
+        _phaseSinceMs = _loop!.NowMs;
+    }
+
+    private void StartReconnecting()
+    {
+        ConnectionSet old = _set!;
+        Volatile.Write(ref _set, null);
+        SetPhase(ExportPhase.Connecting);
+        DropCandidate();
+        CancelFences();
+        _fence = new ConnectionFence(_loop!);
+        _fence.Start(old.All, (long)_options.FenceTimeout.TotalMilliseconds);
+        ConnectionFence fence = _fence;
+        bool hurry = _loop!.NowMs - _readySinceMs > HurryAfterMs;
+        _backoff ??= new ReconnectBackoff(_loop.NowMs, hurry, Random.Shared);
+        _reconnecting = Task.Run(() => ReconnectAsync(old, fence, _backoff, _lostAtMs, _stop.Token));
+    }
+
+    /// <summary>The control plane has found the server again, and the fence is passed.</summary>
+    private void Adopt(List<NegotiatedSocket> sockets, int unfenced)
+    {
+        if (_phase != ExportPhase.Connecting || _isClosing)
+        {
+            Leave(sockets);
+            return;
+        }
+
+        _fence = null;
+        if (unfenced > 0)
+        {
+            Log.NotFenced(_logger, unfenced, _options.FenceTimeout.TotalSeconds);
+        }
+
+        _generation++;
+        Volatile.Write(ref _set, NewSet(_generation, sockets));
+        _set!.Start();
+        Volatile.Write(ref _connections, sockets.Count);
+        if (_log is null && _acknowledged > _durable)
+        {
+            // Nobody can write them again. Whoever asks for durability must not hear that all is well.
+            if (!_options.Shared && Info.CanFlush)
+            {
+                _mayHaveLost = true;
+                Log.MayHaveLost(_logger, _acknowledged - _durable);
+            }
+
+            _fingerprint?.ForgetNewerThan(_durable);
+        }
+
+        StartCheck();
+    }
+
+    /// <summary>All is as it was: requests that waited go out, in the order in which they came.</summary>
+    private void Resume()
+    {
+        bool wasLost = _state != NbdExportState.Ready;
+        _mustResend = false;
+        SetPhase(ExportPhase.Ready);
+        if (wasLost)
+        {
+            _readySinceMs = _loop!.NowMs;
+            _backoff = null;
+            _reconnects++;
+            ChangeState(NbdExportState.Ready, _cause?.Message ?? string.Empty);
+            _cause = null;
+        }
+
+        RouteHeld();
+        PumpWaiting();
+        if (_wantsOwnFlush)
+        {
+            StartOwnFlush();
+        }
+
+        if (_set!.Alive < _wantedConnections)
+        {
+            StartReplacing();
+        }
+    }
+
+    private void RouteHeld()
+    {
+        if (_held.Count == 0)
+        {
+            return;
+        }
+
+        BlockRequest[] held = [.. _held.OrderBy(static request => request.DeviceOrder)];
+        _held.Clear();
+        foreach (BlockRequest request in held)
+        {
+            if (request.IsAbandoned)
+            {
+                // Sent or not: nothing of the old connections can act any more.
+                EndUnsent(request, BlockErrno.EINTR);
+            }
+            else if (_phase == ExportPhase.Ready)
+            {
+                Route(request);
+            }
+            else
+            {
+                Hold(request);
+            }
+        }
+    }
+
+    /// <summary>Ends the export for good: everybody gets an error.</summary>
+    private void Fail(NbdException reason)
+    {
+        if (_isClosing || _hasFailed)
+        {
+            return;
+        }
+
+        _hasFailed = true;
+        _closedError = BlockErrno.EIO;
+        SetPhase(ExportPhase.Closed);
+        _fence?.Cancel();
+        ChangeState(NbdExportState.Failed, reason.Message);
+        _failed.TrySetResult(reason);
+        _set?.GiveUp(reason);
+        EndAllHeld();
+    }
+
+    private void EndAllHeld()
+    {
+        foreach (BlockRequest request in _held)
+        {
+            EndUnsent(request, _closedError);
+        }
+
+        _held.Clear();
+        while (_waitingForLog.TryTakeFirst(out BlockRequest? request))
+        {
+            request.Complete(_closedError);
+        }
+    }
+}
