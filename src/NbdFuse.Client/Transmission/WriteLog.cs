@@ -137,7 +137,7 @@ internal sealed class WriteLog : IDisposable
 
     /// <summary>
     /// What has to be written again so that all entries are in effect: the latest content of each byte, without what was
-    /// trimmed later. The pieces are disjoint, so they may be written in any order.
+    /// trimmed later. The pieces are disjoint, so that no two of them can be executed in the wrong order.
     /// </summary>
     public List<ReplayPiece> Plan()
     {
@@ -173,6 +173,8 @@ internal sealed class WriteLog : IDisposable
             }
         }
 
+        // The oldest first, as they were asked for.
+        plan.Reverse();
         return plan;
     }
 

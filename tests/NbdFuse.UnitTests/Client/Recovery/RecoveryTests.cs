@@ -87,7 +87,7 @@ public sealed class RecoveryTests
         Assert.All(waiting, task => Assert.False(task.IsCompleted));
         goOn.SetResult();
         Assert.All(await Task.WhenAll(waiting), error => Assert.Equal(0, error));
-        Assert.Equal([4096, 0], server.Requests.Take(2).Select(request => request.Offset));
+        Assert.Equal([0, 4096], server.Requests.Take(2).Select(request => request.Offset));
         Assert.All(server.Requests.Take(2), request => Assert.Equal(NbdCommand.Write, request.Command));
         Assert.Equal(
             Enumerable.Range(0, 20).Select(i => (i % 2 == 0 ? NbdCommand.Read : NbdCommand.Write, i % 2 == 0 ? i / 2 * 4096L : 65536 + (i / 2 * 4096L))),
