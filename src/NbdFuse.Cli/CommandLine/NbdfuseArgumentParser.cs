@@ -31,13 +31,23 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
+        new(OptionId.OnTimeout, Long: "on-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
+        new(OptionId.ReconnectTimeout, Long: "reconnect-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.RequestTimeout, Long: "request-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.Shared, Long: "shared", IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
+        new(OptionId.WriteLog, Long: "write-log", TakesArgument: true, IsOwn: true),
     ];
 
     /// <summary>The most threads that --movers takes.</summary>
     internal const int MaximumMovers = 16;
+
+    // A month: longer than anybody waits, and far from every overflow.
+    private const int MaximumSeconds = 31 * 24 * 3600;
+    private const long MinimumWriteLog = 256 * 1024;
+    private const long MaximumWriteLog = 1L << 30;
 
     private static readonly GetoptParser Getopt = new(Options);
 
@@ -129,8 +139,36 @@ internal static class NbdfuseArgumentParser
                 ? movers
                 : throw new UsageException($"--movers is a number of threads from 0 to {MaximumMovers}, not \"{argument}\"", showUsage: false),
         },
+        OptionId.ReconnectTimeout => result with
+        {
+            ReconnectTimeout = argument == "never" ? Timeout.InfiniteTimeSpan : ReadSeconds("--reconnect-timeout", argument!, " or \"never\""),
+        },
+        OptionId.RequestTimeout => result with { RequestTimeout = ReadSeconds("--request-timeout", argument!, string.Empty) },
+        OptionId.OnTimeout => result with
+        {
+            OnTimeout = argument switch
+            {
+                "error" => NbdTimeoutAction.Error,
+                "wait" => NbdTimeoutAction.Wait,
+                _ => throw new UsageException($"--on-timeout is \"error\" or \"wait\", not \"{argument}\"", showUsage: false),
+            },
+        },
+        OptionId.WriteLog => result with { WriteLogBytes = ReadWriteLog(argument!) },
+        OptionId.Shared => result with { Shared = true },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
+
+    private static TimeSpan ReadSeconds(string option, string text, string alternative) =>
+        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds <= MaximumSeconds
+            ? TimeSpan.FromSeconds(seconds)
+            : throw new UsageException(
+                $"{option} is a number of seconds from 0 to {MaximumSeconds}{alternative}, not \"{text}\"", showUsage: false);
+
+    private static long ReadWriteLog(string text) =>
+        SizeText.TryParse(text, out long bytes) && (bytes == 0 || bytes is >= MinimumWriteLog and <= MaximumWriteLog)
+            ? bytes
+            : throw new UsageException(
+                $"--write-log is a size from 256K to 1G, such as 16M, or 0 for none, not \"{text}\"", showUsage: false);
 
     private static int ReadConnections(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint connections)

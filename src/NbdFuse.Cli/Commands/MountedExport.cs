@@ -54,9 +54,23 @@ internal sealed class MountedExport : IAsyncDisposable
                 FileName = mount.Target.FileName,
                 Punch = arguments.Punch,
                 Spin = spin,
+                RequestTimeoutMs = (long)arguments.RequestTimeout.TotalMilliseconds,
+                RequestTimeoutWaits = arguments.OnTimeout == NbdTimeoutAction.Wait,
             },
-            loggers.CreateLogger("fuse"));
+            loggers.CreateLogger("fuse")) { IsStalled = () => export.State == NbdExportState.Recovering };
+
+        // Not on the loop, which nothing that is told of it may hold up.
+        export.StateChanged += change => ThreadPool.QueueUserWorkItem(static told => told.Self.StateChanged?.Invoke(told.Change), (Self: this, Change: change), preferLocal: false);
     }
+
+    /// <summary>Raised, on a thread of the pool, when the server is lost and when it is back.</summary>
+    public event Action<NbdExportStateChange>? StateChanged;
+
+    /// <summary>Whether the server is lost and searched for: requests wait.</summary>
+    public bool IsStalled => _export.State == NbdExportState.Recovering;
+
+    /// <summary>What is lost when this ends now, as the end of a message; empty when the server has all that it acknowledged.</summary>
+    public string Loss => _export.WriteLogBytes > 0 ? $" ({_export.WriteLogBytes} bytes)" : string.Empty;
 
     /// <summary>Ends when the session has ended.</summary>
     public Task<FuseSessionEnd> Ended => _session.Completion;
