@@ -78,17 +78,18 @@ public sealed class RecoveryTests
     }
 
     [Theory]
-    [InlineData(true, true, 1)]
-    [InlineData(true, false, 4)]
-    [InlineData(false, true, 1)]
-    [InlineData(false, false, 4)]
-    public async Task A_line_that_breaks_again_and_again_is_mended(bool toClient, bool structured, int connections)
+    [InlineData(true, 1)]
+    [InlineData(true, 4)]
+    [InlineData(false, 1)]
+    [InlineData(false, 4)]
+    public async Task A_line_that_breaks_again_and_again_is_mended(bool toClient, int connections)
     {
-        await using RealServer server = await RealServers.Nbdkit([.. structured ? Array.Empty<string>() : ["--no-sr"], "memory", "16M"]);
+        // Not nbdkit, whose version 1.32 aborts now and then when its clients break off (raw_send_socket: sock >= 0).
+        await using RealServer server = await RealServers.StartAsync(RealServerKind.QemuNbd);
         await using var proxy = new FaultProxy(server, ServerTransport.Tcp);
         var random = new Random(connections);
-        FaultPlan Plan(int number) => number < 40
-            ? new() { DropAfter = 300 + random.Next(500_000), Reset = number % 2 == 0 }
+        FaultPlan Plan(int number) => number < 24
+            ? new() { DropAfter = 300 + random.Next(800_000), Reset = number % 2 == 0 }
             : FaultPlan.None;
         FaultPlan Locked(int number)
         {
@@ -114,7 +115,7 @@ public sealed class RecoveryTests
         }
 
         await using ClientStack stack = opened;
-        await Task.WhenAll(Enumerable.Range(0, Writers).Select(i => WriteAsync(stack, i, 20, () => false)));
+        await Task.WhenAll(Enumerable.Range(0, Writers).Select(i => WriteAsync(stack, i, 60, () => false)));
         Assert.False(stack.Export.Failure.IsCompleted);
         Assert.True(proxy.Connections > 5);
     }
