@@ -1,4 +1,3 @@
-using NbdFuse.Client.Transmission;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;
