@@ -14,7 +14,9 @@ usage() {
 usage: tests/bench.sh [options]
   --quick              3 repetitions of 1 s, depths 1 and 32 at 4 KiB only (about 4 minutes)
   --full               every block size at depths 1 2 4 8 16 32 (about 45 minutes)
-  --engines LIST       of ours,nbdfuse,qsd,ceiling (default: all; with --compare: a,b)
+  --engines LIST       of ours,nbdfuse,qsd,ceiling (default: these; with --compare: a,b), loop,peerloop
+  --loop               loop devices instead (as root): ours,loop,peerloop at 4 KiB and depth 32, which are a file, 'attach', and
+                       a loop device on the file of libnbd's nbdfuse
   --cells LIST         e.g. rr4k32,rw4k32,r128k8,w1m4: (rr|rw|r|w) = random read, random write, sequential read,
                        sequential write; then block size; then depth
   --reps N             repetitions per cell and engine (default 5)
@@ -24,7 +26,8 @@ usage: tests/bench.sh [options]
   --tcp                TCP on 127.0.0.1 instead of a unix socket
   --ours-args "ARGS"   extra arguments for our nbdfuse
   --compare "A" "B"    two builds of nbdfuse (each a path, arguments may follow) as engines a and b; ratios are B/A
-  --markdown FILE      write the tables into FILE, between <!-- bench:start --> and <!-- bench:end -->
+  --markdown FILE      write the tables into FILE, between <!-- bench:start --> and <!-- bench:end -->, with --loop between
+                       <!-- bench-loop:start --> and <!-- bench-loop:end -->
   --raw FILE           keep every sample as tab-separated values
   --from FILE          measure nothing, report from such a file
   --strict             exit 1 when a bar is missed or could not be judged
@@ -38,7 +41,7 @@ fail() { printf 'bench: %s\n' "$*" >&2; exit 2; }
 warn() { printf '\n*** WARNING: %s ***\n\n' "$*" >&2; }
 say() { printf '%s\n' "$*" >&2; }
 
-quick='' full='' engines='' cells='' reps='' seconds='' retries=0 size=1G tcp='' ours_args='' markdown='' raw='' from='' strict=''
+quick='' full='' loop='' engines='' cells='' reps='' seconds='' retries=0 size=1G tcp='' ours_args='' markdown='' raw='' from='' strict=''
 compare=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -47,7 +50,7 @@ while [ $# -gt 0 ]; do
             name=${1#--}
             printf -v "${name//-/_}" %s "$2"
             shift 2 ;;
-        --quick|--full|--tcp|--strict) printf -v "${1#--}" 1; shift ;;
+        --quick|--full|--loop|--tcp|--strict) printf -v "${1#--}" 1; shift ;;
         --compare)
             [ $# -ge 3 ] || fail "--compare needs two builds"
             compare=("$2" "$3")
@@ -68,6 +71,8 @@ if [ -z "$cells" ]; then
         for block in rr4k rw4k r128k w128k r1m w1m; do
             for depth in 1 2 4 8 16 32; do cells+=${cells:+,}$block$depth; done
         done
+    elif [ "$loop" ]; then
+        cells=rr4k1,rr4k32,rw4k32,r128k8
     elif [ "$quick" ]; then
         cells=rr4k1,rr4k32,rw4k1,rw4k32,r128k8,w128k8,r1m4,w1m4
     else
@@ -82,6 +87,9 @@ done
 if [ ${#compare[@]} -gt 0 ]; then
     engines=${engines:-a,b}
     subject=b
+elif [ "$loop" ]; then
+    engines=${engines:-ours,loop,peerloop}
+    subject=loop
 else
     engines=${engines:-ours,nbdfuse,qsd,ceiling}
     subject=ours
@@ -109,21 +117,23 @@ environment() {
     printf 'Commit %s, %s.\n' "$(git -C "$REPO" describe --always --dirty 2>/dev/null || echo unknown)" "$(date -u +%Y-%m-%d)"
 }
 
-# Replaces what stands between the markers, and nothing else.
+# Replaces what stands between the markers, and nothing else. Loop devices have markers of their own.
 write_markdown() {
-    local file=$1 text=$2
+    local file=$1 text=$2 marker=bench${loop:+-loop}
     if [ ! -e "$file" ]; then
-        printf '<!-- bench:start -->\n<!-- bench:end -->\n' >"$file" || return 1
+        printf '<!-- %s:start -->\n<!-- %s:end -->\n' "$marker" "$marker" >"$file" || return 1
     fi
-    if ! grep -q '^<!-- bench:start -->' "$file" || ! grep -q '^<!-- bench:end -->' "$file"; then
-        say "bench: $file has no <!-- bench:start --> and <!-- bench:end --> lines: left as it is"
+    if ! grep -q "^<!-- $marker:start -->" "$file" || ! grep -q "^<!-- $marker:end -->" "$file"; then
+        say "bench: $file has no <!-- $marker:start --> and <!-- $marker:end --> lines: left as it is"
         return 1
     fi
-    awk -v text="$text" '
-        /^<!-- bench:start -->/ { print; print ""; while ((getline line < text) > 0) print line; print ""; skip = 1 }
-        /^<!-- bench:end -->/ { skip = 0 }
+    awk -v text="$text" -v marker="$marker" '
+        index($0, "<!-- " marker ":end -->") == 1 { skip = 0 }
         !skip { print }
-        /^<!-- bench:start -->/ { skip = 1 }' "$file" >"$text.new" && cat "$text.new" >"$file"
+        index($0, "<!-- " marker ":start -->") == 1 {
+            print ""; while ((getline line < text) > 0) print line; print ""
+            skip = 1
+        }' "$file" >"$text.new" && cat "$text.new" >"$file"
 }
 
 finish() {

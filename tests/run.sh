@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--format] [SUITE...]
 #
-# SUITE: unit, real-servers, mount, examples; all of them by default. --format (or CI=true) also checks the source's format.
+# SUITE: unit, real-servers, mount, vm, examples; all of them by default. --format (or CI=true) also checks the source's format.
 # NBDFUSE_REQUIRE: names of things (as the tests name them, separated by commas, or "all") that this machine must have: a
 # test that lacks one fails instead of being skipped. Ends with the line "N passed, N failed, N skipped".
 set -euo pipefail
@@ -12,10 +12,10 @@ set -euo pipefail
 # shellcheck source=tests/lib/packages.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 
-readonly ALL_SUITES=(unit real-servers mount examples)
+readonly ALL_SUITES=(unit real-servers mount vm examples)
 readonly RESULTS=$REPO/artifacts/test-results
 # A suite that hangs must not take the whole run with it.
-readonly SUITE_SECONDS=${SUITE_SECONDS:-900}
+readonly SUITE_SECONDS=${SUITE_SECONDS:-1800}
 
 passed=0
 failed=0
@@ -31,6 +31,7 @@ project_of() {
         unit) echo NbdFuse.UnitTests ;;
         real-servers) echo NbdFuse.RealServerTests ;;
         mount) echo NbdFuse.MountTests ;;
+        vm) echo NbdFuse.VmTests ;;
     esac
 }
 
@@ -75,7 +76,7 @@ run_suite() {
 
 run_examples() {
     local example code name
-    for example in quickstart.sh non-root.sh read-export; do
+    for example in quickstart.sh non-root.sh boot.sh read-export; do
         name=example-$example
         code=0
         if [[ $example == *.sh ]]; then

@@ -73,7 +73,10 @@ public readonly record struct FileStatus(
     /// <summary>The node's own device number in the C library's encoding (makedev).</summary>
     public ulong RDevice => Encode(RDeviceMajor, RDeviceMinor);
 
-    private static ulong Encode(uint major, uint minor) =>
+    /// <summary>A device number in the C library's encoding (makedev).</summary>
+    /// <param name="major">Major number.</param>
+    /// <param name="minor">Minor number.</param>
+    public static ulong Encode(uint major, uint minor) =>
         ((ulong)(major & 0xFFFFF000) << 32) | ((ulong)(major & 0xFFF) << 8) |
         ((ulong)(minor & 0xFFFFFF00) << 12) | (minor & 0xFF);
 }

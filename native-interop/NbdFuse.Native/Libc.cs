@@ -100,6 +100,12 @@ internal static unsafe partial class Libc
     internal static partial int unlink(byte* path);
 
     [LibraryImport(Name)]
+    internal static partial int chroot(byte* path);
+
+    [LibraryImport(Name)]
+    internal static partial int dup3(int oldFd, int newFd, int flags);
+
+    [LibraryImport(Name)]
     internal static partial int mkdir(byte* path, uint mode);
 
     [LibraryImport(Name)]
@@ -212,6 +218,12 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name)]
     internal static partial int waitpid(int pid, int* status, int options);
+
+    [LibraryImport(Name)]
+    internal static partial int execve(byte* path, byte** argv, byte** environment);
+
+    [LibraryImport(Name)]
+    internal static partial int setrlimit(int resource, ResourceLimit* limit);
 
     [LibraryImport(Name)]
     internal static partial int posix_spawnp(int* pid, byte* file, void* actions, void* attributes, byte** argv, byte** environment);

@@ -67,6 +67,11 @@ public static unsafe partial class Posix
     /// <param name="fd">The descriptor.</param>
     public static int Dup(int fd) => DupAbove(fd, 0);
 
+    /// <summary>Makes a descriptor number refer to what another one does; what it was before is closed (dup3(2)).</summary>
+    /// <param name="fd">The descriptor.</param>
+    /// <param name="number">The number; programs that are started inherit it.</param>
+    public static int DupOnto(int fd, int number) => Result(Libc.dup3(fd, number, 0));
+
     /// <summary>Duplicates a descriptor to the lowest free number from <paramref name="minimum"/> up, close-on-exec.</summary>
     /// <param name="fd">The descriptor.</param>
     /// <param name="minimum">The lowest number that will do.</param>

@@ -79,6 +79,16 @@ public static unsafe partial class Posix
         }
     }
 
+    /// <summary>chroot(2): for all threads of the process. The working directory stays where it is.</summary>
+    /// <param name="path">The new root.</param>
+    public static int Chroot(string path)
+    {
+        fixed (byte* name = CString(path))
+        {
+            return Result(Libc.chroot(name));
+        }
+    }
+
     /// <summary>rmdir(2).</summary>
     /// <param name="path">The path.</param>
     public static int Rmdir(string path)

@@ -16,6 +16,12 @@ public static unsafe partial class Posix
     /// <summary><see cref="Prctl"/>: the process writes back what others dirty; no recursion into I/O under memory pressure (PR_SET_IO_FLUSHER).</summary>
     public const int PrSetIoFlusher = 57;
 
+    /// <summary><see cref="Prctl"/>: whether the calling thread has that mark, 1 or 0 (PR_GET_IO_FLUSHER).</summary>
+    public const int PrGetIoFlusher = 58;
+
+    /// <summary><see cref="SetLimit"/>: largest core dump in bytes (RLIMIT_CORE).</summary>
+    public const int LimitCore = 4;
+
     /// <summary><see cref="Prctl"/>: whether /proc/self is owned by the user and core dumps are made (PR_SET_DUMPABLE).</summary>
     public const int PrSetDumpable = 4;
 
@@ -66,6 +72,16 @@ public static unsafe partial class Posix
     /// <param name="argument5">Fifth argument.</param>
     public static int Prctl(int option, long argument2 = 0, long argument3 = 0, long argument4 = 0, long argument5 = 0) =>
         Result(Libc.prctl(option, (nint)argument2, (nint)argument3, (nint)argument4, (nint)argument5));
+
+    /// <summary>Sets a limit of the process, both what holds and what it may be raised to (setrlimit(2)).</summary>
+    /// <param name="resource">One of the Limit constants.</param>
+    /// <param name="value">The limit.</param>
+    public static int SetLimit(int resource, ulong value)
+    {
+        // SAFETY: the structure is on this stack, and the kernel copies it within the call.
+        ResourceLimit limit = new() { Current = value, Maximum = value };
+        return Result(Libc.setrlimit(resource, &limit));
+    }
 
     /// <summary>kill(2).</summary>
     /// <param name="pid">A process; negative for a process group.</param>

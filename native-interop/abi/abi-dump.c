@@ -15,5 +15,7 @@ int main(void)
     dump_fuse_constants();
     dump_block_constants();
     dump_system_constants();
+    dump_netlink();
+    dump_ring_and_ublk();
     return 0;
 }

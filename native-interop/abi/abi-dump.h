@@ -14,5 +14,7 @@ void dump_fuse_structures(void);
 void dump_fuse_constants(void);
 void dump_block_constants(void);
 void dump_system_constants(void);
+void dump_netlink(void);
+void dump_ring_and_ublk(void);
 
 #endif

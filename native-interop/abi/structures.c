@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <linux/blkpg.h>
@@ -11,6 +12,10 @@
 
 void dump_structures(void)
 {
+    STRUCT("ResourceLimit", struct rlimit);
+    FIELD("ResourceLimit.Current", struct rlimit, rlim_cur);
+    FIELD("ResourceLimit.Maximum", struct rlimit, rlim_max);
+
     STRUCT("LoopInfo", struct loop_info64);
     FIELD("LoopInfo.Device", struct loop_info64, lo_device);
     FIELD("LoopInfo.Inode", struct loop_info64, lo_inode);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -204,6 +205,8 @@ void dump_system_constants(void)
     CONST("Posix.FallocatePunchHole", FALLOC_FL_PUNCH_HOLE);
     CONST("Posix.FallocateZeroRange", FALLOC_FL_ZERO_RANGE);
     CONST("Posix.PrSetIoFlusher", PR_SET_IO_FLUSHER);
+    CONST("Posix.PrGetIoFlusher", PR_GET_IO_FLUSHER);
+    CONST("Posix.LimitCore", RLIMIT_CORE);
     CONST("Posix.PrSetDumpable", PR_SET_DUMPABLE);
     CONST("Posix.PrSetChildSubreaper", PR_SET_CHILD_SUBREAPER);
     CONST("Posix.MlockCurrent", MCL_CURRENT);

@@ -106,6 +106,9 @@ public sealed class BlockRequest
     /// <summary>True for the operations that change content: Write, Trim, WriteZeroes.</summary>
     public bool IsMutating => Operation is BlockOperation.Write or BlockOperation.Trim or BlockOperation.WriteZeroes;
 
+    /// <summary>Ticks of <see cref="System.Diagnostics.Stopwatch"/> at which the request entered the queue, for its latency.</summary>
+    internal long StartedTicks { get; set; }
+
     internal BlockRequest? Next { get; set; }
 
     internal bool IsListed { get; set; }

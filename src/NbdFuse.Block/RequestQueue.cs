@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 
 namespace NbdFuse.Block;
@@ -22,6 +23,9 @@ public sealed class RequestQueue : IBlockCompletion
     private int _freeCount;
     private long _bytesInFlight;
     private bool _wantsRoom;
+
+    // Read once per turn: requests that come or end together need no clock each. 0: not read yet in this turn.
+    private long _turnTicks;
 
     /// <summary>Makes the queue and all of its slots.</summary>
     /// <param name="device">Top of the stack of layers.</param>
@@ -123,6 +127,7 @@ public sealed class RequestQueue : IBlockCompletion
     public void Submit(BlockRequest request, long nowMs)
     {
         request.StartedMs = nowMs;
+        request.StartedTicks = TurnTicks();
         _bytesInFlight += request.Buffer.Length;
         request.Push(this);
         if (request.Operation != BlockOperation.Flush)
@@ -145,7 +150,11 @@ public sealed class RequestQueue : IBlockCompletion
     }
 
     /// <summary>Ends a turn of the loop: what was submitted goes out.</summary>
-    public void EndTurn() => _device.EndTurn();
+    public void EndTurn()
+    {
+        _turnTicks = 0;
+        _device.EndTurn();
+    }
 
     /// <summary>
     /// Notes that the caller of a request has been answered before its end. The slot and its buffer stay taken until
@@ -191,8 +200,18 @@ public sealed class RequestQueue : IBlockCompletion
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
         _bytesInFlight -= request.Buffer.Length;
-        Statistics.Count(request);
+        Statistics.Count(request, TurnTicks() - request.StartedTicks);
         request.Owner!.OnCompleted(request, 0);
         return false;
+    }
+
+    private long TurnTicks()
+    {
+        if (_turnTicks == 0)
+        {
+            _turnTicks = Stopwatch.GetTimestamp();
+        }
+
+        return _turnTicks;
     }
 }

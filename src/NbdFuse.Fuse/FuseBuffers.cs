@@ -21,7 +21,8 @@ namespace NbdFuse.Fuse;
 /// Completions come in any order, so buffers chosen by chance would all have carried a large payload after a while, and
 /// would keep its pages. A request is therefore read into a buffer that is large already, and a small one is moved out of
 /// it (<see cref="MoveSmall"/>): as many buffers grow as large requests are in flight. The lowest number wins, and
-/// <see cref="Trim"/> gives the pages of large buffers back when they have not been needed for a while.
+/// <see cref="Trim"/> gives the pages of large buffers back when they have not been needed for a while. Buffers that were
+/// <see cref="Pin"/>ned have their pages from the start, and for ever.
 /// THREADING: the loop's thread only.
 /// </remarks>
 public sealed class FuseBuffers : IDisposable
@@ -60,6 +61,7 @@ public sealed class FuseBuffers : IDisposable
     private readonly ulong[] _free;
     private readonly ulong[] _large;
     private int _freeCount;
+    private int _pinned;
 
     /// <summary>Makes the buffers in a mapping of their own.</summary>
     /// <param name="count">How many, at least 1.</param>
@@ -101,6 +103,33 @@ public sealed class FuseBuffers : IDisposable
     /// <summary>Length of the mapping that a number of buffers needs.</summary>
     /// <param name="count">Number of buffers.</param>
     public static long BytesFor(int count) => (long)count * Stride;
+
+    /// <summary>
+    /// Allocates pages now: all of some buffers, which then take the large payloads, and of the others what a small payload
+    /// needs. Whoever serves a device that memory is freed by must not need memory for that. Before the first request.
+    /// </summary>
+    /// <param name="count">Buffers that get all their pages, 1 MiB each; 0 to <see cref="Count"/>.</param>
+    public void Pin(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Count);
+        int page = Posix.GetPageSize();
+        for (int index = 0; index < Count; index++)
+        {
+            int length = index < count ? Stride : HeaderPage + SmallPayload;
+            for (int offset = 0; offset < length; offset += page)
+            {
+                _region.Span(Start(index) + offset, 1)[0] = 0;
+            }
+
+            if (index < count)
+            {
+                _large[index / BitsPerWord] |= Bit(index);
+            }
+        }
+
+        _pinned = count;
+    }
 
     /// <summary>Takes a buffer to read into: the first that is large already, or else the first.</summary>
     /// <param name="index">Its number.</param>
@@ -198,6 +227,11 @@ public sealed class FuseBuffers : IDisposable
             for (ulong bits = _large[word]; bits != 0; bits &= bits - 1)
             {
                 int index = (word * BitsPerWord) + BitOperations.TrailingZeroCount(bits);
+                if (index < _pinned)
+                {
+                    continue;
+                }
+
                 if (maximum == 0 || (_free[word] & Bit(index)) == 0)
                 {
                     remaining++;

@@ -232,7 +232,9 @@ public sealed partial class FuseSession
         {
             Blocks = ((ulong)_size + SmallestBlock - 1) / SmallestBlock,
             Files = 1,
-            BlockSize = SmallestBlock,
+
+            // A loop device on the file discards in units of this (loop_get_discard_config of the kernel).
+            BlockSize = _file.BlockSize,
             FragmentSize = SmallestBlock,
             NameLength = 255,
         };

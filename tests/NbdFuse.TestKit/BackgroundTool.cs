@@ -4,8 +4,7 @@ using System.Text;
 namespace NbdFuse.TestKit;
 
 /// <summary>
-/// A running program whose output is collected, and which does not outlive this object. No PDEATHSIG: it fires when
-/// the thread that started the program ends, and the pool's threads come and go.
+/// A running program whose output is collected, and which does not outlive this object.
 /// </summary>
 public sealed class BackgroundTool : IAsyncDisposable
 {
@@ -49,7 +48,7 @@ public sealed class BackgroundTool : IAsyncDisposable
         }
 
         CommandLine = Tool.Describe(start);
-        _process = Process.Start(start) ?? throw new InvalidOperationException($"'{CommandLine}' did not start.");
+        _process = StartThread.Start(start) ?? throw new InvalidOperationException($"'{CommandLine}' did not start.");
         Id = _process.Id;
         _process.StandardInput.Close();
         _outputPump = PumpAsync(_process.StandardOutput, _output);

@@ -47,6 +47,12 @@ public static partial class BlockConformance
     public static IReadOnlyDictionary<string, Func<IConformanceTarget, Task>> All { get; } =
         Writing.UnionBy(ReadOnly, static entry => entry.Key).ToDictionary(StringComparer.Ordinal);
 
+    /// <summary>Names of the cases for a target that can be written.</summary>
+    public static IReadOnlyCollection<string> WritingCases => Writing.Keys;
+
+    /// <summary>Names of the cases for a read-only target.</summary>
+    public static IReadOnlyCollection<string> ReadOnlyCases => ReadOnly.Keys;
+
     /// <summary>The cases for a target that can be written, for a theory.</summary>
     public static TheoryData<string> Names => [.. Writing.Keys];
 

@@ -17,19 +17,24 @@ public sealed partial class ArchitectureTests
         ["NbdFuse.Protocol"] = [],
         ["NbdFuse.Block"] = [],
         ["NbdFuse.Native"] = [],
+        ["NbdFuse.Cache"] = ["NbdFuse.Block"],
         ["NbdFuse.Client"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["NbdFuse.Fuse"] = ["NbdFuse.Block", "NbdFuse.Native"],
+        ["NbdFuse.Ublk"] = ["NbdFuse.Block", "NbdFuse.Native"],
+        ["NbdFuse.Attach"] = ["NbdFuse.Native", "NbdFuse.Protocol"],
+        ["NbdFuse.Boot"] = ["NbdFuse.Protocol", "NbdFuse.Native", "NbdFuse.Attach"],
         ["NbdFuse.Server"] = ["NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native"],
         ["nbdfuse"] =
         [
-            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server",
+            "NbdFuse.Protocol", "NbdFuse.Block", "NbdFuse.Cache", "NbdFuse.Native", "NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Attach",
+            "NbdFuse.Ublk", "NbdFuse.Boot", "NbdFuse.Server",
         ],
     };
 
     // Assemblies from packages, and who may refer to them.
     private static readonly Dictionary<string, string[]> Packages = new()
     {
-        ["Microsoft.Extensions.Logging.Abstractions"] = ["NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Server", "nbdfuse"],
+        ["Microsoft.Extensions.Logging.Abstractions"] = ["NbdFuse.Client", "NbdFuse.Fuse", "NbdFuse.Ublk", "NbdFuse.Boot", "NbdFuse.Server", "nbdfuse"],
         ["Microsoft.Extensions.Logging"] = ["nbdfuse"],
         ["Microsoft.Extensions.Logging.Console"] = ["nbdfuse"],
         ["Microsoft.Extensions.DependencyInjection.Abstractions"] = ["nbdfuse"],

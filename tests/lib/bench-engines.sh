@@ -4,6 +4,7 @@
 
 declare -A pid_of=() file_of=()
 server_pid=''
+peer_loop=''
 peer_bin=${NBDFUSE_PEER:-/usr/bin/nbdfuse}
 ours_bin=${NBDFUSE_BIN:-$PUBLISH_DIR/nbdfuse}
 
@@ -11,7 +12,8 @@ need_tools() {
     local engine entry programs=("nbdkit nbdkit" "fio fio" "fusermount3 fuse3") missing=''
     for engine in "${engine_list[@]}"; do
         case $engine in
-            nbdfuse) [ "$peer_bin" != /usr/bin/nbdfuse ] || programs+=("$peer_bin libnbd-bin") ;;
+            nbdfuse|peerloop) [ "$peer_bin" != /usr/bin/nbdfuse ] || programs+=("$peer_bin libnbd-bin") ;;
+            loop) ;;
             qsd) programs+=("qemu-storage-daemon qemu-system-common") ;;
             ours|ceiling) ;;
             a|b) [ ${#compare[@]} -gt 0 ] || fail "engine $engine needs --compare" ;;
@@ -23,9 +25,14 @@ need_tools() {
         command -v "${entry% *}" >/dev/null || missing+=" ${entry#* }"
     done
     [ -z "$missing" ] || fail "missing packages:$missing"
+    if [[ " ${engine_list[*]} " == *loop\ * ]]; then
+        [ "$(id -u)" -eq 0 ] || fail 'loop devices need root'
+        programs=("losetup mount")
+        install_missing "${programs[@]}" >&2 || fail 'missing package: mount'
+    fi
     prepare_fuse_device
     if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then fail '/dev/fuse is missing or not accessible: run as root'; fi
-    if [[ " ${engine_list[*]} " == *' ours '* ]] && [ ! -x "$ours_bin" ]; then
+    if [[ " ${engine_list[*]} " == *' ours '* || " ${engine_list[*]} " == *' loop '* ]] && [ ! -x "$ours_bin" ]; then
         [ -z "${NBDFUSE_BIN:-}" ] || fail "NBDFUSE_BIN is not executable: $NBDFUSE_BIN"
         say "bench: building $ours_bin"
         if ! (publish_program) >"$work/publish.log" 2>&1; then
@@ -88,7 +95,11 @@ start_engine() {
             command -v "${command[0]}" >/dev/null || fail "--compare: not executable: ${command[0]}"
             read -ra extra <<<"$ours_args"
             command+=(${extra[@]+"${extra[@]}"} "$file" "$uri") ;;
-        nbdfuse) command=("$peer_bin" "$file" "$uri") ;;
+        nbdfuse|peerloop) command=("$peer_bin" "$file" "$uri") ;;
+        loop)
+            [ -x "$ours_bin" ] || { warn "no binary at $ours_bin: loop is not measured"; return 1; }
+            start_attach "$file" "$log"
+            return ;;
         qsd)
             server=server.type=unix,server.path=$work/nbd.sock
             [ -z "$tcp" ] || server=server.type=inet,server.host=127.0.0.1,server.port=$port
@@ -100,12 +111,40 @@ start_engine() {
     "${command[@]}" </dev/null >"$log" 2>&1 &
     pid_of[$engine]=$!
     for ((try = 0; try < 300; try++)); do
-        [ "$(stat -c %s "$file" 2>/dev/null)" = "$bytes" ] && return 0
+        if [ "$(stat -c %s "$file" 2>/dev/null)" = "$bytes" ]; then
+            [ "$engine" != peerloop ] || put_loop_over "$file"
+            return
+        fi
         died "${pid_of[$engine]}" "$engine" "$log" && return 1
         sleep 0.05
     done
     warn "$engine did not mount within 15 s: $(tail -n 3 "$log" | tr '\n' ' ')"
     return 1
+}
+
+# $1: the engine's name in the work directory, $2: its log. In the foreground, so that it is our child like the others.
+start_attach() {
+    local try
+    NBDFUSE_RUNTIME_DIR=$work/run "$ours_bin" attach --driver fuse --foreground "$uri" </dev/null >"$1.device" 2>"$2" &
+    pid_of[loop]=$!
+    for ((try = 0; try < 300; try++)); do
+        file_of[loop]=$(cat "$1.device")
+        [ -z "${file_of[loop]}" ] || return 0
+        died "${pid_of[loop]}" loop "$2" && break
+        sleep 0.05
+    done
+    unset 'file_of[loop]'
+    warn 'attach had no device within 15 s'
+    return 1
+}
+
+# $1: the file of libnbd's nbdfuse. With direct I/O if it takes it, as our own has.
+put_loop_over() {
+    peer_loop=$(losetup --find --show --direct-io=on "$1" 2>/dev/null) || peer_loop=$(losetup --find --show "$1") || {
+        warn 'no loop device for the peer'
+        return 1
+    }
+    file_of[peerloop]=$peer_loop
 }
 
 # The first write to a page of nbdkit's memory costs a page fault, and a read of an unwritten one costs none:
@@ -140,8 +179,11 @@ clean_up() {
     trap - EXIT
     trap '' INT TERM HUP
     [ -z "${fio_pid:-}" ] || kill -TERM "$fio_pid" 2>/dev/null
+    # Its file is free only without the loop device.
+    [ -z "$peer_loop" ] || losetup --detach "$peer_loop"
     for engine in "${!file_of[@]}"; do
         file=${file_of[$engine]}
+        [ "$engine" != peerloop ] || file=$work/peerloop.img
         grep -qF " $file " /proc/self/mountinfo || continue
         if [ "$(id -u)" -eq 0 ]; then umount -l "$file"; else fusermount3 -uz "$file"; fi
     done

@@ -91,6 +91,7 @@ warm_up() {
         fail "$1 fails: $(tail -n 3 "$work/fio.log" | tr '\n' ' ')"
 }
 
+# The workers of a loop device are the kernel's, and look like other processes: what is foreign is told by the other engines.
 # One run of cell $1, round $2, on engine $3: appends a line to rows; columns in bench-report.awk.
 sample() {
     local cell=$1 round=$2 engine=$3 mode block depth runtime_ms pid
@@ -135,7 +136,7 @@ sample() {
             if (ops <= 0) next
             foreign = 100 * (machine_ticks - engine_ticks - server_ticks - fio_ticks) * tick_us / (wall_us * cpus)
             print cell, round, engine, iops, $(o + 1) / 1024, percentile(50), percentile(99), engine_ticks * tick_us / ops,
-                server_ticks * tick_us / ops, fio_ticks * tick_us / ops, memory, foreign < 0 ? 0 : foreign
+                server_ticks * tick_us / ops, fio_ticks * tick_us / ops, memory, foreign < 0 || engine ~ /loop/ ? 0 : foreign
         }' "$work/fio.out")
     [ "$row" ] || fail "no result from fio on $engine, $cell: $(tail -n 3 "$work/fio.log" "$work/fio.out" | tr '\n' ' ')"
     rows+=("$row")

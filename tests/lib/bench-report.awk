@@ -19,7 +19,7 @@ NF >= 12 {
 }
 
 END {
-    known = split("a b ours nbdfuse qsd ceiling", order, " ")
+    known = split("a b ours loop nbdfuse peerloop qsd ceiling", order, " ")
     for (i = 1; i <= known; i++) if (order[i] in seen_engine) engines[++engine_count] = order[i]
     if (section == "tables") tables()
     if (section == "bars") bars()
@@ -83,6 +83,8 @@ function title(engine) {
     if (engine == "ours") return "nbdfuse (this)"
     if (engine == "nbdfuse") return "libnbd nbdfuse"
     if (engine == "qsd") return "QEMU FUSE export"
+    if (engine == "loop") return "attach (loop)"
+    if (engine == "peerloop") return "loop on libnbd"
     if (engine == "ceiling") return "ceiling"
     return "build " toupper(engine)
 }
@@ -183,8 +185,19 @@ function at_least(cell, engine, factor,    r) {
 }
 
 function bars(    j, c, a, q, n, best, m) {
-    if (subject != "ours") return
+    if (subject != "ours" && subject != "loop") return
     print "Bars:\n"
+    if (subject == "loop") {
+        for (j = 1; j <= cell_count; j++) {
+            c = cells[j]
+            if (c != "rr4k32") continue
+            at_least(c, "ours", 0.7)
+            at_least(c, "peerloop", 2)
+        }
+        if (!bar_count) print "none applies to these cells"
+        return
+    }
+
     for (j = 1; j <= cell_count; j++) {
         c = cells[j]
         if (c == "rr4k32" || c == "rw4k32") {

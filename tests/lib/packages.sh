@@ -14,12 +14,24 @@ readonly PEER_PROGRAMS=(
     "fio fio"
     "mkfs.ext4 e2fsprogs"
     "debugfs e2fsprogs"
+    "mkfs.btrfs btrfs-progs"
+    "mkfs.xfs xfsprogs"
     "nbdfuse libnbd-bin"
     "nbdinfo libnbd-bin"
     "nbdcopy libnbd-bin"
     "gcc gcc"
     "losetup mount"
     "setpriv util-linux"
+    "dash dash"
+    "qemu-system-x86_64 qemu-system-x86"
+    "busybox busybox-static"
+    "nbd-client nbd-client"
+    "xz xz-utils"
+    "zstd zstd"
+    "mmdebstrap mmdebstrap"
+    "blkdiscard util-linux"
+    "fstrim util-linux"
+    "sfdisk fdisk"
 )
 
 # "file package": headers that the layout tests compile against.
@@ -42,7 +54,8 @@ readonly EXAMPLE_PROGRAMS=(
 # containers often lack; userns, which Ubuntu's AppArmor and other hardening refuse to users; fusectl, which containers may
 # not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
-libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,debugfs,gcc,losetup,setpriv"
+libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,e2fsck,debugfs,gcc,losetup,setpriv,vm,nbd-client,\
+blkdiscard,fstrim,sfdisk,mkfs.btrfs,mkfs.xfs,memory-cgroup,io_uring"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.
 install_missing() {

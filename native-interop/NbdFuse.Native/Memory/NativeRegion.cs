@@ -108,6 +108,15 @@ public sealed unsafe class NativeRegion : IDisposable
         return new Span<byte>(_address + offset, length);
     }
 
+    /// <summary>The address of a byte, for system calls that take one.</summary>
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="length">Bytes from there that the call uses.</param>
+    public nint AddressOf(long offset, int length)
+    {
+        CheckRange(offset, length);
+        return (nint)(_address + offset);
+    }
+
     /// <summary>Keeps the pages in memory (mlock); all of them are allocated by it.</summary>
     /// <returns>0 or a negative errno.</returns>
     public int Lock() => Mapping.Lock(_address, (nuint)Length);

@@ -42,10 +42,27 @@ public sealed class ChildProcess : IDisposable
     /// <exception cref="PosixException">The program was not found, or the system refused.</exception>
     public static ChildProcess Spawn(SpawnOptions options) => SpawnThread.Run(() => SpawnHere(options));
 
+    /// <summary>
+    /// Replaces this process by another program with the same process id (execve(2)). Descriptors and session of the options are
+    /// not looked at: all that is not close-on-exec stays.
+    /// </summary>
+    /// <param name="options">The program, with its path; never looked up.</param>
+    /// <exception cref="PosixException">The system refused, and this process goes on.</exception>
+    public static void Replace(SpawnOptions options)
+    {
+        using SpawnRequest request = new(options with { Descriptors = [], NewSession = false });
+        using IoFlusherScope scope = new(options.IoFlusher);
+        request.Exec();
+    }
+
     private static unsafe ChildProcess SpawnHere(SpawnOptions options)
     {
         using SpawnRequest request = new(options);
-        int pid = request.Run();
+        int pid;
+        using (new IoFlusherScope(options.IoFlusher))
+        {
+            pid = request.Run();
+        }
 
         int fd = (int)Libc.syscall(PidfdOpenNumber, pid, 0, 0, 0, 0, 0);
         if (fd < 0)

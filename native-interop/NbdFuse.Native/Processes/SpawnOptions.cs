@@ -17,4 +17,11 @@ public sealed record SpawnOptions
 
     /// <summary>Whether the child gets its own session: no signals from our terminal.</summary>
     public bool NewSession { get; init; }
+
+    /// <summary>
+    /// Whether the child, with all threads that it will ever have, is marked PR_SET_IO_FLUSHER (prctl(2)): its allocations never
+    /// wait for I/O that it serves itself. The mark is inherited, and a runtime has several threads before its Main. Without
+    /// CAP_SYS_RESOURCE nothing happens.
+    /// </summary>
+    public bool IoFlusher { get; init; }
 }

@@ -81,6 +81,14 @@ internal sealed unsafe class SpawnRequest : IDisposable
         return pid;
     }
 
+    internal void Exec()
+    {
+        Libc.execve(_argv[0], _argv, _environment);
+
+        // It comes back only when it failed.
+        throw new PosixException($"start {_program}", Marshal.GetLastSystemError());
+    }
+
     private static List<string> MergeEnvironment(IReadOnlyList<string>? changes)
     {
         Dictionary<string, string> merged = new(StringComparer.Ordinal);

@@ -33,6 +33,8 @@ internal static class HelpTexts
             --punch=zero|trim  what punching holes does (default: zero, the safe one)
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
+            --cache SIZE       memory for hot blocks (default: 0, none)
+            --readahead SIZE   memory for reading ahead (default: 0, none)
             --reconnect-timeout SECONDS|never
                                how long a lost server is waited for (default: never
                                give up; 0: its loss is an error at once)
@@ -51,7 +53,11 @@ internal static class HelpTexts
             nbdfuse info [--json] [--size] [--is WHAT] [--can WHAT] URI
             nbdfuse list [--json] URI
             nbdfuse serve [--port N|--unix PATH] [--read-only] --memory SIZE|FILE
-            nbdfuse help [info|list|serve]
+            nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
+            nbdfuse detach [--force] DEV|MOUNTPOINT
+            nbdfuse status [--json]
+            nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using NbdFuse.Cache;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Protocol;
@@ -28,12 +29,14 @@ internal static class NbdfuseArgumentParser
         new(OptionId.SingleThread, 's'),
         new(OptionId.Verbose, 'v', "verbose"),
         new(OptionId.Version, 'V', "version"),
+        new(OptionId.Cache, Long: "cache", TakesArgument: true, IsOwn: true),
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
         new(OptionId.OnTimeout, Long: "on-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
+        new(OptionId.ReadAhead, Long: "readahead", TakesArgument: true, IsOwn: true),
         new(OptionId.ReconnectTimeout, Long: "reconnect-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.RequestTimeout, Long: "request-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Shared, Long: "shared", IsOwn: true),
@@ -139,6 +142,8 @@ internal static class NbdfuseArgumentParser
                 ? movers
                 : throw new UsageException($"--movers is a number of threads from 0 to {MaximumMovers}, not \"{argument}\"", showUsage: false),
         },
+        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
+        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
         OptionId.ReconnectTimeout => result with
         {
             ReconnectTimeout = argument == "never" ? Timeout.InfiniteTimeSpan : ReadSeconds("--reconnect-timeout", argument!, " or \"never\""),
@@ -157,6 +162,12 @@ internal static class NbdfuseArgumentParser
         OptionId.Shared => result with { Shared = true },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
+
+    private static long ReadCacheSize(string option, string text) =>
+        SizeText.TryParse(text, out long bytes)
+            && (bytes == 0 || bytes is >= BlockCacheOptions.MinimumBytes and <= BlockCacheOptions.MaximumBytes)
+            ? bytes
+            : throw new UsageException($"{option} is 0, or a size from 1M to 1T such as 64M, not \"{text}\"", showUsage: false);
 
     private static TimeSpan ReadSeconds(string option, string text, string alternative) =>
         double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds <= MaximumSeconds

@@ -60,6 +60,12 @@ internal sealed record NbdfuseArguments
     /// <summary>Threads that carry large payloads (--movers), or null to leave it to the program.</summary>
     public int? Movers { get; init; }
 
+    /// <summary>Bytes of memory for what is read again and again (--cache), 0 for none, or null to leave it to the program.</summary>
+    public long? CacheBytes { get; init; }
+
+    /// <summary>Bytes of memory for reading ahead (--readahead), 0 for none, or null to leave it to the program.</summary>
+    public long? ReadAheadBytes { get; init; }
+
     /// <summary>How long a lost server is searched for (--reconnect-timeout): infinite, or zero for not at all.</summary>
     public TimeSpan ReconnectTimeout { get; init; } = Timeout.InfiniteTimeSpan;
 

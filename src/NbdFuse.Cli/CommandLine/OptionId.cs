@@ -51,6 +51,12 @@ internal enum OptionId
     /// <summary>--movers.</summary>
     Movers,
 
+    /// <summary>--cache.</summary>
+    Cache,
+
+    /// <summary>--readahead.</summary>
+    ReadAhead,
+
     /// <summary>--reconnect-timeout.</summary>
     ReconnectTimeout,
 

@@ -11,11 +11,14 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "help", "version"];
+    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+
+    // The first of the names have a help of their own.
+    private const int WithHelp = 8;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
-    private readonly Option<bool> _json = new("--json") { Description = "Print JSON with nbdinfo's keys" };
+    private readonly Option<bool> _json = new("--json") { Description = "Print JSON (info, list: with nbdinfo's keys)" };
     private readonly Option<bool> _verbose = new("--verbose", "-v") { Description = "Log in detail to standard error" };
     private readonly Option<bool> _debug = new("--debug") { Description = "Show stack traces of errors" };
 
@@ -38,16 +41,20 @@ internal sealed class VerbCommands
             case "version":
                 await _output.WriteAsync(HelpTexts.Version).ConfigureAwait(false);
                 return 0;
-            case "help" when arguments.Count == 1 || Array.IndexOf(Names, arguments[1]) is < 0 or > 2:
+            case "help" when arguments.Count == 1 || Array.IndexOf(Names, arguments[1]) is < 0 or >= WithHelp:
                 await _output.WriteAsync(HelpTexts.Usage).ConfigureAwait(false);
                 return 0;
+            case NbdIoctlHelper.Verb:
+                return await NbdIoctlHelper.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
+            case LoopHelper.Verb:
+                return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":
                 arguments = [arguments[1], "--help"];
                 break;
         }
 
         // No response files: @NAME is an abstract socket.
-        ParseResult result = Root().Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        ParseResult result = Root(arguments).Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
         var configuration = new InvocationConfiguration
         {
             Output = _output,
@@ -90,17 +97,25 @@ internal sealed class VerbCommands
         CustomParser = ParseUri,
     };
 
-    private RootCommand Root()
+    private RootCommand Root(IReadOnlyList<string> words)
     {
+        var attach = new AttachVerbs(_output, _error, words, LogOptions);
         var root = new RootCommand("Mount NBD exports as files");
         root.Subcommands.Add(Info());
         root.Subcommands.Add(List());
         root.Subcommands.Add(Serve());
+        root.Subcommands.Add(attach.Attach(UriArgument(), _verbose, _debug));
+        root.Subcommands.Add(attach.Detach(_debug));
+        root.Subcommands.Add(attach.Status(_json, _debug));
+        root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
+        root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
     }
 
-    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(new CommandLogOptions(
-        result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug)));
+    private CommandLogOptions LogOptions(ParseResult result) =>
+        new(result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug));
+
+    private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(LogOptions(result));
 
     private Command Info()
     {

@@ -15,6 +15,10 @@ internal sealed class MountedExport : IAsyncDisposable
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
 
+    // Of a block device: 16 MiB of payload at once are more than any disk needs, and are allocated before it is used.
+    private const int PinnedBuffers = 16;
+    private const long PinnedBytes = PinnedBuffers * (long)FuseBuffers.MaximumPayload;
+
     private static readonly TimeSpan WriteBackTimeout = TimeSpan.FromSeconds(10);
 
     private readonly NbdExport _export;
@@ -22,8 +26,11 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
+    private readonly ExportCache? _cache;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task _told = Task.CompletedTask;
+    private bool _isDisposed;
 
     /// <summary>Joins an open export and a mount; nothing is served before <see cref="Start"/>.</summary>
     /// <param name="export">The export; belongs to this object from here on.</param>
@@ -31,8 +38,11 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="options">Options of the mount.</param>
     /// <param name="loggers">The log.</param>
+    /// <param name="isPinned">
+    /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
+    /// </param>
     public MountedExport(
-        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers)
+        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, bool isPinned = false)
     {
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
@@ -40,9 +50,18 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
-        _queue = new RequestQueue(
-            DeviceStack.Build(export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
+
+        // What others write must be seen: with them there is no cache.
+        _cache = arguments.Shared ? null : ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
+        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
+        if (isPinned)
+        {
+            _buffers.Pin(PinnedBuffers);
+        }
+
         _session = new FuseSession(
             _loop,
             mount.Device,
@@ -57,13 +76,17 @@ internal sealed class MountedExport : IAsyncDisposable
                 RequestTimeoutMs = (long)arguments.RequestTimeout.TotalMilliseconds,
                 RequestTimeoutWaits = arguments.OnTimeout == NbdTimeoutAction.Wait,
             },
-            loggers.CreateLogger("fuse")) { IsStalled = () => export.State == NbdExportState.Recovering };
+            loggers.CreateLogger("fuse"))
+        {
+            IsStalled = () => export.State == NbdExportState.Recovering,
+        };
 
-        // Not on the loop, which nothing that is told of it may hold up.
-        export.StateChanged += change => ThreadPool.QueueUserWorkItem(static told => told.Self.StateChanged?.Invoke(told.Change), (Self: this, Change: change), preferLocal: false);
+        // Not on the loop, which nothing that is told of it may hold up; one after the other.
+        export.StateChanged += change => _told = _told.ContinueWith(
+            _ => StateChanged?.Invoke(change), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
 
-    /// <summary>Raised, on a thread of the pool, when the server is lost and when it is back.</summary>
+    /// <summary>Raised, on a thread of the pool and one after the other, when the server is lost and when it is back.</summary>
     public event Action<NbdExportStateChange>? StateChanged;
 
     /// <summary>Whether the server is lost and searched for: requests wait.</summary>
@@ -77,6 +100,27 @@ internal sealed class MountedExport : IAsyncDisposable
 
     /// <summary>Ends when the server is lost, with the reason.</summary>
     public Task<Protocol.NbdException> Failure => _export.Failure;
+
+    /// <summary>What was asked so far.</summary>
+    public RequestQueueStatistics Statistics => _queue.Statistics;
+
+    /// <summary>Requests in flight; may lag behind by a few.</summary>
+    public int InFlight => _queue.InFlight;
+
+    /// <summary>
+    /// Takes the mount out of the tree although the file is in use: it stays until its last user closes it, and then the
+    /// session ends.
+    /// </summary>
+    public Task HideAsync() => Task.Run(() => _mount.Unmount(lazy: true));
+
+    /// <summary>Fails everything that is in flight, and ends the session. What is asked later fails after the disposal.</summary>
+    public async Task AbortAsync()
+    {
+        _session.Abort(Errno.EIO);
+
+        // A loop that has died ends nothing any more.
+        await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
+    }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
     public Task<Exception> LoopFailed => _loopFailed.Task;
@@ -192,10 +236,17 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Says goodbye to the server and stops the loop. The mount, if it still exists, is dead afterwards.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         await _export.DisposeAsync().ConfigureAwait(false);
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
+        _cache?.Dispose();
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.

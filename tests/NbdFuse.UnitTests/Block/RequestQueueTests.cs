@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NbdFuse.Block;
 using Xunit;
 
@@ -50,6 +51,36 @@ public class RequestQueueTests : IBlockCompletion
         Assert.Equal(1, rooms);
         Assert.Equal(0, queue.BytesInFlight);
         Assert.True(queue.HasRoom(8192));
+    }
+
+    [Fact]
+    public void Latencies_are_counted_by_powers_of_two_and_a_turn_is_one_moment()
+    {
+        RequestQueue queue = Make(capacity: 4, bytes: 1 << 20);
+        RequestQueueStatistics statistics = queue.Statistics;
+        Assert.Equal(0, statistics.LatencyBound(BlockOperation.Read, 0.99));
+
+        // Submitted and ended within one turn: no time passes.
+        Start(BlockOperation.Read, 0, 512);
+        _device.End();
+        _ready.Run();
+        Assert.Equal(1, statistics.Latency(BlockOperation.Read, 0));
+        Assert.Equal(TimeSpan.Zero, statistics.MaximumLatency(BlockOperation.Read));
+        Assert.Equal(2, statistics.LatencyBound(BlockOperation.Read, 0.99));
+
+        Start(BlockOperation.Read, 0, 512);
+        queue.EndTurn();
+        long start = Stopwatch.GetTimestamp();
+        SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start) >= TimeSpan.FromMilliseconds(2));
+        _device.End();
+        _ready.Run();
+        TimeSpan slow = statistics.MaximumLatency(BlockOperation.Read);
+        Assert.True(slow >= TimeSpan.FromMilliseconds(2), $"{slow}");
+        Assert.Equal(slow, statistics.TotalLatency(BlockOperation.Read));
+        Assert.True(statistics.LatencyBound(BlockOperation.Read, 1) >= slow.TotalMicroseconds);
+        Assert.Equal(2, statistics.LatencyBound(BlockOperation.Read, 0.5));
+        Assert.Equal(0, statistics.LatencyBound(BlockOperation.Write, 1));
+        Assert.Equal(2, Enumerable.Range(0, RequestQueueStatistics.LatencyBuckets).Sum(bucket => statistics.Latency(BlockOperation.Read, bucket)));
     }
 
     [Fact]

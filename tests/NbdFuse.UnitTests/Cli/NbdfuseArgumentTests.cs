@@ -28,6 +28,21 @@ public sealed class NbdfuseArgumentTests
         Assert.Equal(PunchMode.Zero, result.Punch);
         Assert.Equal(SpinMode.Auto, result.Spin);
         Assert.Null(result.Movers);
+        Assert.Null(result.CacheBytes);
+        Assert.Null(result.ReadAheadBytes);
+    }
+
+    [Theory]
+    [InlineData("0", 0)]
+    [InlineData("1M", 1 << 20)]
+    [InlineData("64MiB", 64 << 20)]
+    [InlineData("1T", 1L << 40)]
+    public void Cache_and_readahead_take_sizes(string text, long bytes)
+    {
+        NbdfuseArguments result = Parse(["--cache", text, $"--readahead={text}", .. Mount]);
+
+        Assert.Equal(bytes, result.CacheBytes);
+        Assert.Equal(bytes, result.ReadAheadBytes);
     }
 
     [Fact]
@@ -200,6 +215,11 @@ public sealed class NbdfuseArgumentTests
     [InlineData("-P", "")]
     [InlineData("--punch", "none")]
     [InlineData("--spin", "on")]
+    [InlineData("--cache", "4095")]
+    [InlineData("--cache", "2T")]
+    [InlineData("--cache", "much")]
+    [InlineData("--readahead", "1")]
+    [InlineData("--readahead", "-1M")]
     [InlineData("--reconnect-timeout", "-1")]
     [InlineData("--reconnect-timeout", "soon")]
     [InlineData("--reconnect-timeout", "1e9")]

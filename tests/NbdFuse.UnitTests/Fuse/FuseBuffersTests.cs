@@ -44,6 +44,32 @@ public sealed class FuseBuffersTests
     }
 
     [Fact]
+    public void Pinned_buffers_have_their_pages_from_the_start_and_keep_them()
+    {
+        using FuseBuffers buffers = new(8);
+        Assert.Equal(0, buffers.ResidentBytes);
+        buffers.Pin(2);
+        long pinned = 2 * (FuseBuffers.MaximumPayload + FuseBuffers.HeaderPage);
+        long small = 6 * (FuseBuffers.SmallPayload + FuseBuffers.HeaderPage);
+        Assert.Equal(pinned + small, buffers.ResidentBytes);
+
+        // Large payloads take the pinned ones, small requests are moved out of them, and trimming leaves them alone.
+        int index = Rent(buffers);
+        Assert.Equal(0, index);
+        Fill(buffers, index);
+        index = buffers.MoveSmall(index, FuseBuffers.WriteHeader + Small, Small);
+        Assert.Equal(2, index);
+        buffers.Return(index);
+        Assert.Equal(0, Rent(buffers));
+        Assert.Equal(0, buffers.MoveSmall(0, FuseBuffers.WriteHeader + Large, Large));
+        Assert.Equal(1, Rent(buffers));
+        buffers.Return(0);
+        buffers.Return(1);
+        Assert.Equal(0, buffers.Trim(8));
+        Assert.Equal(pinned + small, buffers.ResidentBytes);
+    }
+
+    [Fact]
     public void Small_request_moves_out_of_a_large_buffer_with_its_bytes()
     {
         using FuseBuffers buffers = new(8);

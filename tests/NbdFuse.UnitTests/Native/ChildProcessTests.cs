@@ -17,7 +17,7 @@ public class ChildProcessTests
         Assert.Equal(7, exits.ExitCode);
         Assert.Equal(-Errno.ESRCH, exits.Kill(15));
 
-        using ChildProcess sleeps = Shell("sleep 600");
+        using ChildProcess sleeps = Shell("exec sleep 600");
         Assert.False(sleeps.WaitForExit(TimeSpan.Zero));
         Assert.Null(sleeps.ExitCode);
         Assert.Equal(0, sleeps.Kill(15));

@@ -50,4 +50,20 @@ public sealed class RealServerStartTests
             () => RealServers.Nbdkit("memory", "size=nonsense"));
         Assert.Contains("nonsense", error.Message);
     }
+
+    [Fact]
+    public async Task Program_that_dies_with_its_parent_outlives_the_thread_that_asked_for_it()
+    {
+        // nbdkit in the foreground is such a program.
+        Requires.Command("setpriv");
+        BackgroundTool? tool = null;
+        Thread asks = new(() => tool = new BackgroundTool("setpriv", "--pdeathsig", "TERM", "sleep", "600"));
+        asks.Start();
+        asks.Join();
+        await using BackgroundTool sleeps = tool!;
+        using var soon = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
+
+        // The kernel sends PR_SET_PDEATHSIG when the thread is gone, just after Join saw its managed end.
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sleeps.WaitForExitAsync(soon.Token));
+    }
 }

@@ -1,0 +1,329 @@
+using System.IO.Compression;
+using System.Reflection;
+
+namespace NbdFuse.Boot;
+
+/// <summary>
+/// Makes an initramfs: busybox and a script as the first process, our program with its libraries in a tree of its own, which the
+/// script moves into a tmpfs of its own so that it outlives the change to the real root, and the modules that a boot may need.
+/// </summary>
+public sealed class InitramfsBuilder
+{
+    /// <summary>Where the tree of the program is mounted at boot: also its root directory, from then on.</summary>
+    public const string Tree = "/nbdfuse";
+
+    private const string PackedTree = "/nbdfuse.tree";
+
+    // What /init, the hook for shutdowns and udhcpc's script call; the shell for emergencies installs the rest.
+    private static readonly string[] Applets =
+    [
+        "sh", "ash", "cat", "chroot", "cp", "dd", "echo", "find", "grep", "halt", "ifconfig", "ip", "kill", "ln", "losetup", "ls", "mkdir", "mkfifo", "mknod",
+        "modprobe", "mount", "mv", "poweroff", "ps", "readlink", "reboot", "rm", "sed", "setsid", "sleep", "sort", "switch_root", "sync", "udhcpc",
+        "umount", "xargs",
+    ];
+
+    private static readonly string[] SkippedOfRuntime =
+    [
+        "createdump", "libcoreclrtraceptprovider.so", "libmscordbi.so", "libmscordaccore.so", "libclrgc.so", "libclrgcexp.so",
+    ];
+
+    private readonly InitramfsOptions _options;
+    private readonly ArchiveTree _tree = new();
+    private readonly LibrarySearch _libraries;
+    private readonly List<string> _notes = [];
+    private readonly HashSet<string> _libraryDirectories = [];
+    private string _architecture = string.Empty;
+    private string? _kernel;
+    private int _modules;
+
+    private InitramfsBuilder(InitramfsOptions options)
+    {
+        _options = options;
+        _libraries = new LibrarySearch(options.Root);
+    }
+
+    /// <summary>Makes the initramfs.</summary>
+    /// <param name="options">What goes into it.</param>
+    /// <param name="output">Where it goes.</param>
+    /// <returns>What it has become.</returns>
+    /// <exception cref="BootException">Something is missing on this machine.</exception>
+    public static InitramfsReport Build(InitramfsOptions options, Stream output)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(output);
+        return new InitramfsBuilder(options).Run(output);
+    }
+
+    private InitramfsReport Run(Stream output)
+    {
+        string start = _options.Runtime is { } runtime ? AddRuntime(runtime) : AddProgram();
+        AddBusybox();
+        AddSkeleton(start);
+        AddModules();
+        foreach (string path in _options.With)
+        {
+            AddExtra(Path.GetFullPath(path));
+        }
+
+        using var packed = new MemoryStream();
+        long unpacked;
+        using (var gzip = new GZipStream(packed, CompressionLevel.Optimal, leaveOpen: true))
+        {
+            unpacked = _tree.Write(gzip, _options.Time);
+        }
+
+        ReadOnlySpan<byte> data = packed.GetBuffer().AsSpan(0, (int)packed.Length);
+        if (_options.IsUImage)
+        {
+            output.Write(UImageHeader.Make(data, _architecture, _options.Time));
+        }
+
+        output.Write(data);
+        return new InitramfsReport(
+            data.Length + (_options.IsUImage ? UImageHeader.Length : 0), unpacked, _modules, _kernel, _notes);
+    }
+
+    private static string Script(string name)
+    {
+        using Stream stream = Assembly.GetExecutingAssembly().GetManifestResourceStream(name)
+            ?? throw new InvalidOperationException($"There is no resource '{name}'.");
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+
+    private void CheckArchitecture(ElfFile? elf, string path)
+    {
+        if (elf is null)
+        {
+            throw new BootException($"{path} is no program (no ELF file)");
+        }
+
+        string found = elf.Architecture ?? $"machine {elf.Machine}";
+        if (_architecture.Length == 0)
+        {
+            _architecture = _options.Architecture ?? found;
+        }
+
+        if (found != _architecture)
+        {
+            throw new BootException($"{path} is for {found}, but the initramfs is for {_architecture}");
+        }
+    }
+
+    private string AddProgram()
+    {
+        string program = _options.Program ?? throw new BootException("no program is given");
+        CheckArchitecture(ElfFile.TryRead(program), program);
+        _tree.AddFile($"{PackedTree}/bin/nbdfuse", program, ArchiveTree.ProgramMode);
+        _tree.AddLink($"{PackedTree}/@nbdfuse", "bin/nbdfuse");
+        AddTreeLibraries(program, "/bin/nbdfuse");
+        return "@nbdfuse";
+    }
+
+    private string AddRuntime(string runtime)
+    {
+        string code = _options.Code ?? throw new BootException("--runtime needs the program's code: give the directory of nbdfuse.dll by --program");
+        string muxer = Path.Combine(runtime, "dotnet");
+        if (!File.Exists(muxer) || !File.Exists(Path.Combine(code, "nbdfuse.dll")))
+        {
+            throw new BootException(File.Exists(muxer) ? $"{code} holds no nbdfuse.dll" : $"{runtime} is no .NET runtime: it holds no program dotnet");
+        }
+
+        CheckArchitecture(ElfFile.TryRead(muxer), muxer);
+        foreach (string file in new[] { muxer }.Concat(new[] { "host/fxr", "shared/Microsoft.NETCore.App" }.SelectMany(part => FilesBelow(Path.Combine(runtime, part)))))
+        {
+            if (SkippedOfRuntime.Contains(Path.GetFileName(file)))
+            {
+                continue;
+            }
+
+            string place = $"/dotnet/{Path.GetRelativePath(runtime, file)}";
+            _tree.AddFile(PackedTree + place, file, ArchiveTree.ProgramMode);
+            if (file == muxer || file.EndsWith(".so", StringComparison.Ordinal))
+            {
+                AddTreeLibraries(file, place);
+            }
+        }
+
+        foreach (string file in Directory.GetFiles(code, "*.dll").Concat(Directory.GetFiles(code, "nbdfuse.*.json")))
+        {
+            _tree.AddFile($"{PackedTree}/bin/{Path.GetFileName(file)}", file, ArchiveTree.FileMode);
+        }
+
+        _tree.AddLink($"{PackedTree}/@dotnet", "dotnet/dotnet");
+        return $"@dotnet {Tree}/bin/nbdfuse.dll";
+    }
+
+    private static IEnumerable<string> FilesBelow(string directory) => Directory.Exists(directory)
+        ? Directory.GetFiles(directory, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
+        : throw new BootException($"{directory} is not there: is this a whole .NET runtime?");
+
+    // In the tree, where the program finds them when it is its root; before, by links that lead there.
+    private void AddTreeLibraries(string program, string place)
+    {
+        foreach ((string target, string source) in _libraries.Find(program, place))
+        {
+            _tree.AddFile(PackedTree + target, source, ArchiveTree.ProgramMode);
+            _tree.AddLink(target, Tree + target);
+            _libraryDirectories.Add(Path.GetDirectoryName(target)!);
+        }
+    }
+
+    private void AddBusybox()
+    {
+        string path = _options.Busybox ?? FindBusybox();
+        if (!File.Exists(path))
+        {
+            throw new BootException($"{path} is not there; give a static busybox by --busybox");
+        }
+
+        ElfFile? elf = ElfFile.TryRead(path);
+        CheckArchitecture(elf, path);
+        if (elf!.InterpreterPath is not null)
+        {
+            throw new BootException($"{path} is not static: install busybox-static, or give a static busybox by --busybox");
+        }
+
+        _tree.AddFile("bin/busybox", path, ArchiveTree.ProgramMode);
+        foreach (string applet in Applets)
+        {
+            _tree.AddLink($"bin/{applet}", "busybox");
+        }
+
+        // The kernel itself calls it by this name.
+        _tree.AddLink("sbin/modprobe", "../bin/busybox");
+    }
+
+    private string FindBusybox()
+    {
+        foreach (string place in new[] { "bin/busybox", "usr/bin/busybox", "bin/busybox.static", "usr/lib/initcpio/busybox", "sbin/busybox", "usr/sbin/busybox" })
+        {
+            string path = Path.Combine(_options.Root, place);
+            if (File.Exists(path) && ElfFile.TryRead(path) is { InterpreterPath: null })
+            {
+                return path;
+            }
+        }
+
+        throw new BootException("there is no static busybox on this machine: install busybox-static, or give one by --busybox PATH");
+    }
+
+    private void AddSkeleton(string start)
+    {
+        foreach (string directory in new[] { "dev", "proc", "sys", "run", "tmp", "sysroot", "etc", Tree })
+        {
+            _tree.AddDirectory(directory);
+        }
+
+        foreach (string directory in new[] { "dev", "proc", "sys", "run", "tmp" })
+        {
+            _tree.AddDirectory($"{PackedTree}/{directory}");
+        }
+
+        // The same path outside and inside: what was looked up before the change of the root directory stays right.
+        _tree.AddLink(PackedTree + Tree, ".");
+        _tree.AddCharacterDevice("dev/console", 5, 1);
+        _tree.AddText("init", Script("init.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/dhcp.sh", Script("dhcp.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/shutdown.sh", Script("shutdown.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/start", start + "\n");
+        _tree.AddText("etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
+        _tree.AddText("etc/group", "root:x:0:\n");
+        _tree.AddText("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+        _tree.AddLink("etc/mtab", "/proc/mounts");
+
+        // Names are resolved inside of the tree, too, when the connection has to be made anew.
+        _tree.AddText($"{PackedTree}/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+        _tree.AddLink("etc/resolv.conf", $"{Tree}/etc/resolv.conf");
+        string[] unusual = [.. _libraryDirectories.Where(directory => !IsUsual(directory)).Order(StringComparer.Ordinal)];
+        _tree.AddText("etc/nbdfuse/libraries", string.Join(':', unusual) + "\n");
+    }
+
+    private bool IsUsual(string directory) =>
+        directory is "/lib" or "/usr/lib" or "/lib64" or "/usr/lib64"
+        || directory.StartsWith("/dotnet/", StringComparison.Ordinal)
+        || directory == $"/lib/{_architecture}-linux-gnu" || directory == $"/usr/lib/{_architecture}-linux-gnu"
+        || directory == "/lib/arm-linux-gnueabihf" || directory == "/usr/lib/arm-linux-gnueabihf";
+
+    private void AddModules()
+    {
+        if (_options.Modules is not { } directory)
+        {
+            _notes.Add("without kernel modules: the kernel must have network card, filesystem and driver built in");
+            return;
+        }
+
+        var modules = new ModuleTree(directory);
+        _kernel = modules.Version;
+        IReadOnlyList<string> drivers = _options.Drivers.Count > 0 ? _options.Drivers : ["fuse", "ublk", "nbd"];
+        foreach (string driver in drivers)
+        {
+            string[] missing = [.. ModuleNames.OfDriver(driver).Where(name => !modules.Has(name))];
+            if (missing.Length > 0 && _options.Drivers.Count > 0)
+            {
+                throw new BootException($"kernel {_kernel} has no {string.Join(" and no ", missing)}: the driver {driver} cannot work with it");
+            }
+
+            if (missing.Length > 0)
+            {
+                _notes.Add($"kernel {_kernel} has no {string.Join(" and no ", missing)}: the driver {driver} will not be there");
+            }
+        }
+
+        if (Array.Find([.. _options.ExtraModules], name => !modules.Has(name)) is { } unknown)
+        {
+            throw new BootException($"kernel {_kernel} has no module {unknown}");
+        }
+
+        List<string> paths = modules.Closure(
+            [.. ModuleNames.Buses, .. ModuleNames.Network, .. ModuleNames.Filesystems, .. drivers.SelectMany(ModuleNames.OfDriver), .. _options.ExtraModules]);
+        modules.AddTo(_tree, paths);
+        _modules = paths.Count;
+    }
+
+    private void AddExtra(string path)
+    {
+        if (Directory.Exists(path))
+        {
+            _tree.AddDirectory(path);
+            foreach (string inner in Directory.GetFileSystemEntries(path).Order(StringComparer.Ordinal))
+            {
+                AddExtra(inner);
+            }
+
+            return;
+        }
+
+        var file = new FileInfo(path);
+        if (!file.Exists && file.LinkTarget is null)
+        {
+            throw new BootException($"--with {path}: there is no such file");
+        }
+
+        if (file.LinkTarget is { } target)
+        {
+            _tree.AddLink(path, target);
+            string full = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, target));
+            if (File.Exists(full) && !_tree.Contains(full))
+            {
+                AddExtra(full);
+            }
+
+            return;
+        }
+
+        if ((file.Attributes & FileAttributes.Device) != 0)
+        {
+            throw new BootException($"--with {path}: devices and sockets cannot be packed");
+        }
+
+        _tree.AddFile(path, path, (int)file.UnixFileMode & 0xFFF);
+        foreach ((string library, string source) in _libraries.Find(path, path))
+        {
+            if (!_tree.Contains(library))
+            {
+                _tree.AddFile(library, source, ArchiveTree.ProgramMode);
+            }
+        }
+    }
+}

@@ -1,0 +1,454 @@
+using NbdFuse.Block;
+
+namespace NbdFuse.Cache;
+
+/// <content>Reads: from memory, joined to others, or filled from below.</content>
+public sealed partial class BlockCache
+{
+    // The longest read that is served from memory: more than the kernel sends.
+    private const int MaximumGranules = 1024;
+
+    private readonly RangeTable _fillRanges = new(Fills);
+    private readonly Slab<Bypass> _bypasses = new(Fills);
+    private readonly int[] _freeFills = new int[Fills];
+    private readonly int[] _freeScratches = new int[CacheMemoryLayout.Scratches];
+    private readonly Memory<byte>[] _scratches = new Memory<byte>[CacheMemoryLayout.Scratches];
+    private readonly int[] _scratchOfFill = new int[Fills];
+
+    // Where each granule of the read that is being looked at lies: a slot, or the complement of a segment.
+    private readonly int[] _sources = new int[MaximumGranules];
+    private readonly Fill[] _fills;
+    private int _freeFillCount = Fills;
+    private int _freeScratchCount = CacheMemoryLayout.Scratches;
+
+    private enum Place
+    {
+        Absent,
+        PartlyHere,
+        UnderWay,
+        Here,
+    }
+
+    private Fill[] MakeFills(ReadyList ready)
+    {
+        for (int i = 0; i < _scratches.Length; i++)
+        {
+            _scratches[i] = _memory.Slice(_layout.ScratchOffset + ((long)i * _layout.ScratchBytes), _layout.ScratchBytes);
+            _freeScratches[_scratches.Length - 1 - i] = i;
+        }
+
+        var fills = new Fill[Fills];
+        for (int i = 0; i < Fills; i++)
+        {
+            fills[i] = new Fill(ready, i, default);
+            _freeFills[Fills - 1 - i] = i;
+        }
+
+        return fills;
+    }
+
+    private void Read(BlockRequest request)
+    {
+        int stream = _planner?.Note(request.Offset, request.Length) ?? -1;
+        Place place = Locate(request.Offset, request.End, out int segment);
+        if (place == Place.PartlyHere && stream >= 0 && TryExtend(stream, request))
+        {
+            place = Locate(request.Offset, request.End, out segment);
+        }
+
+        switch (place)
+        {
+            case Place.Here:
+                Statistics.Hits++;
+                Statistics.HitBytes += request.Length;
+                Serve(request);
+                return;
+            case Place.UnderWay:
+                Statistics.JoinedPrefetches++;
+                if (stream >= 0)
+                {
+                    _planner!.Stalled(stream, _clock.GetTimestamp());
+                }
+
+                _segments[segment].AddWaiter(request);
+                return;
+        }
+
+        if (_fillRanges.Count > 0)
+        {
+            int fill = _fillRanges.FindContaining(request.Offset, request.End);
+            if (fill >= 0)
+            {
+                Statistics.Coalesced++;
+                _fills[fill].AddWaiter(request);
+                return;
+            }
+        }
+
+        if (place == Place.PartlyHere)
+        {
+            Statistics.Partial++;
+        }
+        else
+        {
+            Statistics.Misses++;
+        }
+
+        if (request.Length >= _bypassBytes || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
+        {
+            Statistics.Bypassed++;
+            PassBy(request, stream);
+        }
+    }
+
+    /// <summary>Looks where the granules of a range are, into <see cref="_sources"/>.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="end">First byte after it.</param>
+    /// <param name="segment">The first segment that is under way, when that is the answer.</param>
+    private Place Locate(long offset, long end, out int segment)
+    {
+        segment = -1;
+        long first = offset >> GranuleShift;
+        long count = ((end - 1) >> GranuleShift) - first + 1;
+        if (count > MaximumGranules || (HeldNothing && _segmentRanges.Count == 0))
+        {
+            return Place.Absent;
+        }
+
+        int last = -1;
+        bool isHere = false;
+        for (int i = 0; i < count; i++)
+        {
+            int slot = _store?.FindValid(first + i) ?? -1;
+            if (slot >= 0)
+            {
+                _sources[i] = slot;
+                isHere = true;
+                continue;
+            }
+
+            last = FindSegment((first + i) << GranuleShift, last);
+            if (last < 0)
+            {
+                return isHere || IsAnyHere(first + i + 1, first + count) ? Place.PartlyHere : Place.Absent;
+            }
+
+            isHere = true;
+            _sources[i] = ~last;
+            if (!_segments[last].IsReady && segment < 0)
+            {
+                segment = last;
+            }
+        }
+
+        return segment >= 0 ? Place.UnderWay : Place.Here;
+    }
+
+    private bool HeldNothing => _store is null || _store.Count == 0;
+
+    /// <summary>For the statistics of short reads; of long ones only the beginning counts.</summary>
+    private bool IsAnyHere(long first, long end)
+    {
+        const int Most = 16;
+        for (long granule = first; granule < end && granule < first + Most; granule++)
+        {
+            if (_store?.FindValid(granule) >= 0 || FindSegment(granule << GranuleShift, -1) >= 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private int FindSegment(long granule, int guess)
+    {
+        if (_segmentRanges.Count == 0)
+        {
+            return -1;
+        }
+
+        long end = GranuleEnd(granule);
+        return guess >= 0 && _segments[guess].Start <= granule && end <= _segments[guess].End
+            ? guess
+            : _segmentRanges.FindContaining(granule, end);
+    }
+
+    /// <summary>Answers a read whose granules are all in <see cref="_sources"/>.</summary>
+    private void Serve(BlockRequest request)
+    {
+        Span<byte> target = request.Buffer.Span;
+        long offset = request.Offset;
+        long first = offset >> GranuleShift;
+        bool hasSegments = false;
+        while (offset < request.End)
+        {
+            int source = _sources[(int)((offset >> GranuleShift) - first)];
+            long end;
+            if (source >= 0)
+            {
+                end = Math.Min(request.End, Floor(offset) + Granule);
+                Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset)).CopyTo(target[(int)(offset - request.Offset)..]);
+                _store!.Touch(source);
+            }
+            else
+            {
+                // In one piece up to the segment's end, or to a granule that lies elsewhere.
+                hasSegments = true;
+                Fill segment = _segments[~source];
+                end = offset;
+                do
+                {
+                    end = Math.Min(request.End, GranuleEnd(end));
+                }
+                while (end < request.End && _sources[(int)((end >> GranuleShift) - first)] == source);
+                segment.Content[(int)(offset - segment.Start)..(int)(end - segment.Start)].CopyTo(target[(int)(offset - request.Offset)..]);
+            }
+
+            offset = end;
+        }
+
+        if (hasSegments)
+        {
+            UseSegments(request);
+        }
+
+        request.Complete(0);
+    }
+
+    /// <summary>After a read from segments: counts it, keeps the granules that deserve it, and frees what is used up.</summary>
+    private void UseSegments(BlockRequest request)
+    {
+        long first = request.Offset >> GranuleShift;
+        long offset = request.Offset;
+        bool isKept = _store is not null && request.Length < _bypassBytes;
+        while (offset < request.End)
+        {
+            long end = Math.Min(request.End, GranuleEnd(offset));
+            int source = _sources[(int)((offset >> GranuleShift) - first)];
+            if (source < 0)
+            {
+                Fill segment = _segments[~source];
+                segment.Tick = _planner!.Tick;
+                long start = Floor(offset);
+
+                // The evictions of Keep are why the copies of all granules had to come first. A granule that is kept serves
+                // all its further reads: the segment's job is done.
+                bool kept = isKept && Keep(start, GranuleEnd(offset), segment.Content[(int)(start - segment.Start)..]);
+                UseSegment(segment, kept ? (int)(GranuleEnd(offset) - start) : (int)(end - offset));
+            }
+
+            offset = end;
+        }
+
+        UpdateHeld();
+    }
+
+    /// <summary>Keeps a granule that was read, if it deserves that. It is not about to be written: such content is not offered.</summary>
+    private bool Keep(long start, long end, ReadOnlySpan<byte> content)
+    {
+        long granule = start >> GranuleShift;
+        int slot = _store!.Find(granule);
+        if (slot >= 0)
+        {
+            // Another read was faster.
+            _store.Touch(slot);
+            return true;
+        }
+
+        slot = _store.Admit(granule);
+        if (slot < 0)
+        {
+            return false;
+        }
+
+        content[..(int)(end - start)].CopyTo(Slot(slot, Granule));
+        return true;
+    }
+
+    /// <summary>Has a read filled from below, so that others can join it and its granules can be kept.</summary>
+    private bool TryFill(BlockRequest request, int stream)
+    {
+        if (_freeFillCount == 0)
+        {
+            return false;
+        }
+
+        long start = Floor(request.Offset);
+        long end = GranuleEnd(request.End - 1);
+        bool lends = start == request.Offset && end == request.End;
+        if (!lends && (_freeScratchCount == 0 || end - start > _layout.ScratchBytes))
+        {
+            return false;
+        }
+
+        if (!lends && _mutations.Overlaps(start, end))
+        {
+            // A write beside the read, in the same granule.
+            return false;
+        }
+
+        Fill fill = _fills[_freeFills[--_freeFillCount]];
+        if (lends)
+        {
+            fill.Lender = request;
+            _scratchOfFill[fill.Id] = -1;
+            fill.Prepare(start, end, request.Buffer);
+        }
+        else
+        {
+            int scratch = _freeScratches[--_freeScratchCount];
+            _scratchOfFill[fill.Id] = scratch;
+            fill.Prepare(start, end, _scratches[scratch][..(int)(end - start)]);
+            fill.AddWaiter(request);
+        }
+
+        _fillRanges.Add(fill.Id, start, end);
+        StartBelow(fill, stream, FillKind | (uint)fill.Id);
+        return true;
+    }
+
+    private void StartBelow(Fill fill, int stream, long state)
+    {
+        fill.StartedAt = _clock.GetTimestamp();
+        fill.Stream = stream;
+        if (stream >= 0)
+        {
+            ref ReadStream own = ref _planner![stream];
+            fill.StreamSerial = own.Serial;
+            if (state < SegmentKind)
+            {
+                own.Deepest = Math.Max(own.Deepest, ++own.Outstanding);
+            }
+        }
+
+        fill.Request.Push(this, state);
+        _lower.Submit(fill.Request);
+    }
+
+    private void FillEnded(Fill fill)
+    {
+        int error = fill.Request.Error;
+        Leave(fill.Stream, fill.StreamSerial);
+        if (!fill.IsTainted)
+        {
+            _fillRanges.Remove(fill.Id);
+        }
+
+        if (error == 0)
+        {
+            Measure(fill.StartedAt);
+            if (!fill.IsTainted && _store is not null)
+            {
+                for (long offset = fill.Start; offset < fill.End; offset += Granule)
+                {
+                    Keep(offset, GranuleEnd(offset), fill.Content[(int)(offset - fill.Start)..]);
+                }
+
+                UpdateHeld();
+            }
+        }
+
+        while (fill.TryTakeWaiter(out BlockRequest? waiter))
+        {
+            AnswerFrom(fill, waiter, error);
+        }
+
+        BlockRequest? lender = fill.Lender;
+        fill.Lender = null;
+        int scratch = _scratchOfFill[fill.Id];
+        if (scratch >= 0)
+        {
+            _freeScratches[_freeScratchCount++] = scratch;
+        }
+
+        _freeFills[_freeFillCount++] = fill.Id;
+
+        // What failed was its exact range: there is nothing narrower to try.
+        lender?.Complete(error);
+    }
+
+    /// <summary>Ends one that waited for a read which holds all of its range, or sends it down by itself.</summary>
+    private void AnswerFrom(Fill fill, BlockRequest waiter, int error)
+    {
+        if (waiter.IsAbandoned)
+        {
+            waiter.Complete(BlockErrno.EINTR);
+        }
+        else if (error != 0)
+        {
+            Statistics.Retries++;
+            PassBy(waiter, -1);
+        }
+        else
+        {
+            fill.Content.Slice((int)(waiter.Offset - fill.Start), (int)waiter.Length).CopyTo(waiter.Buffer.Span);
+            waiter.Complete(0);
+        }
+    }
+
+    private void PassBy(BlockRequest request, int stream)
+    {
+        if (_planner is not null)
+        {
+            int id = _bypasses.Rent();
+            ref Bypass bypass = ref _bypasses[id];
+            bypass.StartedAt = _clock.GetTimestamp();
+            bypass.Stream = stream;
+            if (stream >= 0)
+            {
+                ref ReadStream own = ref _planner[stream];
+                bypass.StreamSerial = own.Serial;
+                own.Deepest = Math.Max(own.Deepest, ++own.Outstanding);
+            }
+
+            request.Push(this, BypassKind | (uint)id);
+        }
+
+        _lower.Submit(request);
+    }
+
+    private void BypassEnded(int id)
+    {
+        Bypass bypass = _bypasses[id];
+        _bypasses.Return(id);
+        Leave(bypass.Stream, bypass.StreamSerial);
+        Measure(bypass.StartedAt);
+    }
+
+    private void Leave(int stream, long serial)
+    {
+        if (stream >= 0 && _planner!.IsSame(stream, serial))
+        {
+            _planner[stream].Outstanding--;
+        }
+    }
+
+    private void Measure(long startedAt)
+    {
+        long latency = (long)((_clock.GetTimestamp() - startedAt) / _ticksPerMicrosecond);
+        long smooth = Statistics.LatencyMicroseconds;
+        Statistics.LatencyMicroseconds = smooth == 0 ? Math.Max(1, latency) : Math.Max(1, smooth + ((latency - smooth) / 8));
+    }
+
+    private bool RemoveWaiter(BlockRequest request)
+    {
+        foreach (Fill fill in _fills)
+        {
+            if (fill.HasWaiters && fill.RemoveWaiter(request))
+            {
+                return true;
+            }
+        }
+
+        foreach (Fill segment in _segments)
+        {
+            if (segment.HasWaiters && segment.RemoveWaiter(request))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

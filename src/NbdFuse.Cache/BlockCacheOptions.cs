@@ -1,0 +1,31 @@
+namespace NbdFuse.Cache;
+
+/// <summary>How a <see cref="BlockCache"/> behaves. Immutable.</summary>
+public sealed record BlockCacheOptions
+{
+    /// <summary>The smallest cache or read-ahead that is not off, in bytes.</summary>
+    public const long MinimumBytes = 1 << 20;
+
+    /// <summary>The largest cache or read-ahead, in bytes: 1 TiB.</summary>
+    public const long MaximumBytes = 1L << 40;
+
+    /// <summary>
+    /// Memory for the content of hot granules of 4 KiB, in bytes; 0: nothing is kept. About 1.2 % more goes for finding them.
+    /// </summary>
+    public long CacheBytes { get; init; } = 32L << 20;
+
+    /// <summary>Memory for what is read before it is asked for, in bytes; 0: nothing is read ahead.</summary>
+    public long ReadAheadBytes { get; init; } = 8L << 20;
+
+    /// <summary>
+    /// Reads of at least this many bytes that are not in memory pass the cache by and are not kept, so that their payload can go
+    /// from the socket to the caller without a copy. 4096 to 1 MiB, a multiple of 4096.
+    /// </summary>
+    public int BypassBytes { get; init; } = 64 << 10;
+
+    /// <summary>Measures latencies and rates.</summary>
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
+
+    /// <summary>Bytes that the cache's memory must have (<see cref="ICacheMemory"/>); it is touched only as it is needed.</summary>
+    public long MemoryBytes => CacheMemoryLayout.Of(this).Total;
+}

@@ -1,0 +1,46 @@
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Cli;
+
+/// <summary>What attach asks for. Immutable.</summary>
+internal sealed record AttachArguments
+{
+    /// <summary>The export.</summary>
+    public required NbdUri Uri { get; init; }
+
+    /// <summary>The driver: one of <see cref="DeviceDrivers.Names"/>.</summary>
+    public string Driver { get; init; } = DeviceDrivers.Automatic;
+
+    /// <summary>Logical block size in bytes, 512 to 4096; 0 for the one that suits what is on the device.</summary>
+    public int BlockSize { get; init; }
+
+    /// <summary>The device to use, or null for a free one.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>Go on with <see cref="Device"/>, which a dead process has left behind, instead of making one.</summary>
+    public bool Recover { get; init; }
+
+    /// <summary>No writes, whatever the server allows.</summary>
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Connections, 1 to 1024.</summary>
+    public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
+
+    /// <summary>What is asked of the driver nbd alone.</summary>
+    public NbdDriverOptions Nbd { get; init; } = new();
+
+    /// <summary>Values of -o in their order.</summary>
+    public IReadOnlyList<string> MountOptions { get; init; } = [];
+
+    /// <summary>Stay in the foreground.</summary>
+    public bool Foreground { get; init; }
+
+    /// <summary>In the foreground: this process has started itself anew, and is protected as far as it can be.</summary>
+    public bool IsPrepared { get; init; }
+
+    /// <summary>The directory made by the process that waits for us; null unless this process is the one in the background.</summary>
+    public string? Entry { get; init; }
+
+    /// <summary>The words after the verb, as they were given.</summary>
+    public IReadOnlyList<string> Words { get; init; } = [];
+}

@@ -1,0 +1,132 @@
+using NbdFuse.Attach;
+using NbdFuse.Attach.Control;
+using NbdFuse.Native;
+
+namespace NbdFuse.Cli;
+
+/// <summary>detach: asks the daemon, or cleans up after one that is gone.</summary>
+internal static class DetachCommand
+{
+    private const int SignalKill = 9;
+
+    private static readonly TimeSpan PatientTimeout = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan ForcedTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>Runs.</summary>
+    /// <param name="target">The device, one of its partitions, or where a file system on it is mounted.</param>
+    /// <param name="force">Fail what is in flight, and do it although the device is in use.</param>
+    /// <param name="error">Standard error: receives warnings.</param>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(string target, bool force, TextWriter error)
+    {
+        DetachTarget resolved = DetachTarget.Resolve(target);
+        if (DeviceDrivers.Devices.Find(resolved.Device) is not var (entry, state))
+        {
+            throw new AttachException($"{resolved.Device} was not attached by nbdfuse; 'nbdfuse status' lists what was");
+        }
+
+        if (resolved.MountPoint is { } named && !force)
+        {
+            Unmount(resolved.Device, named);
+        }
+
+        // Looked for while the device is ours for certain: its number may belong to somebody else afterwards.
+        IReadOnlyList<string> mountPoints = force ? DeviceHolders.FindMountPoints(resolved.Device) : [];
+        string? warning = AttachEntry.IsAlive(state)
+            ? await AskAsync(entry, state, force).ConfigureAwait(false)
+            : CleanUp(entry, state, force);
+        foreach (string mountPoint in mountPoints)
+        {
+            // After the requests have failed: before, whoever is in there might be waiting for an answer that does not come.
+            Posix.Umount2(mountPoint, Posix.UnmountDetach | Posix.UnmountNoFollow);
+        }
+
+        if (mountPoints.Count > 0)
+        {
+            IReadOnlyList<DeviceHolder> rest = DeviceHolders.Find(resolved.Device);
+            warning = rest.Count == 0 ? null : $"{string.Join(", ", rest)}: the kernel frees {resolved.Device} when that ends";
+        }
+
+        if (warning is not null)
+        {
+            await error.WriteAsync($"{ErrorText.Program}: {ErrorText.OneLine(warning)}\n").ConfigureAwait(false);
+        }
+
+        return 0;
+    }
+
+    private static void Unmount(string device, string mountPoint)
+    {
+        DeviceHolder[] others =
+        [
+            .. DeviceHolders.Find(device).Where(holder => holder.Kind != DeviceHolderKind.Mount || holder.What != mountPoint),
+        ];
+        if (others.Length > 0)
+        {
+            throw new DeviceBusyException(device, others);
+        }
+
+        int result = Posix.Umount2(mountPoint, Posix.UnmountNoFollow);
+        if (result < 0)
+        {
+            throw new AttachException(result == -Errno.EBUSY
+                ? $"{mountPoint} is in use; close what uses it ('fuser -vm {mountPoint}' tells)"
+                : $"{mountPoint}: cannot unmount: {Errno.Describe(result)}");
+        }
+    }
+
+    private static async Task<string?> AskAsync(AttachEntry entry, AttachState state, bool force)
+    {
+        ControlReply? reply = await ControlClient.AskAsync(
+            entry.SocketPath,
+            new ControlRequest { Request = ControlRequest.Detach, Force = force },
+            force ? ForcedTimeout : PatientTimeout).ConfigureAwait(false);
+        if (reply is { Ok: false, Message: var message })
+        {
+            throw new AttachException(message ?? $"{state.Device}: the daemon refuses, and does not say why");
+        }
+
+        if (await HasEndedAsync(state).ConfigureAwait(false))
+        {
+            // Without an answer it was killed meanwhile.
+            return reply is null ? CleanUp(entry, state, force) : reply.Message;
+        }
+
+        if (!force)
+        {
+            throw new AttachException(
+                $"{state.Device}: process {state.Pid} does not come to an end, perhaps its server does not answer; 'nbdfuse detach --force {state.Device}' gives up what was not written");
+        }
+
+        Posix.Kill(state.Pid, SignalKill);
+        if (!await HasEndedAsync(state).ConfigureAwait(false))
+        {
+            throw new AttachException($"{state.Device}: process {state.Pid} cannot be killed");
+        }
+
+        return CleanUp(entry, state, force);
+    }
+
+    private static string? CleanUp(AttachEntry entry, AttachState state, bool force)
+    {
+        IReadOnlyList<DeviceHolder> holders = DeviceDrivers.Devices.CleanUp(entry, state, force);
+        return holders.Count == 0 ? null : $"{string.Join(", ", holders)}: the kernel frees {state.Device} when that ends";
+    }
+
+    private static async Task<bool> HasEndedAsync(AttachState state)
+    {
+        long end = MonotonicClock.Milliseconds + (long)EndTimeout.TotalMilliseconds;
+        while (AttachEntry.IsAlive(state))
+        {
+            if (MonotonicClock.Milliseconds > end)
+            {
+                return false;
+            }
+
+            await Task.Delay(10).ConfigureAwait(false);
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,208 @@
+using System.Globalization;
+using NbdFuse.Attach;
+using NbdFuse.Client;
+using NbdFuse.Fuse;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Cli;
+
+/// <summary>A loop device with direct I/O on a FUSE file whose mount is hidden once the loop device holds it.</summary>
+/// <param name="context">What the daemon gives.</param>
+internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
+{
+    private const string FileName = "nbd";
+
+    // How long the kernel may take to let go of the file once nobody uses the device.
+    private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan HelperTimeout = TimeSpan.FromSeconds(30);
+
+    private MountedExport? _mounted;
+    private NbdExport? _export;
+    private string _device = string.Empty;
+
+    /// <inheritdoc/>
+    public string Name => LoopKind.Name;
+
+    /// <inheritdoc/>
+    public Task<DriverEnd> Ended { get; private set; } = Task.FromException<DriverEnd>(new InvalidOperationException());
+
+    /// <inheritdoc/>
+    public Task<NbdException> ServerLost => _export!.Failure;
+
+    /// <inheritdoc/>
+    public int InFlight => _mounted?.InFlight ?? 0;
+
+    /// <inheritdoc/>
+    public int Connections => _export?.Connections ?? 0;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Guarantee> Guarantees =>
+    [
+        // The helper has refused a device without it.
+        new Guarantee("direct-io", true),
+        new Guarantee("buffers-touched", true),
+        new Guarantee(
+            "flush", _export!.Info.CanFlush, _export.Info.CanFlush ? null : "the server has no FLUSH: it must not lose what it acknowledged"),
+        new Guarantee("recovery", false, "a loop device dies with its process; the driver ublk can be recovered"),
+    ];
+
+    /// <summary>Why this machine cannot use the driver; null when it can.</summary>
+    public static string? WhyUnusable() =>
+        Posix.Stat("/dev/fuse", out _) < 0 ? "there is no /dev/fuse; load it with 'modprobe fuse'"
+        : Posix.Stat("/dev/loop-control", out _) < 0 ? "there is no /dev/loop-control; load it with 'modprobe loop', or give the container the device"
+        : null;
+
+    /// <inheritdoc/>
+    public async Task<DriverDevice> BringUpAsync(CancellationToken interrupted)
+    {
+        _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
+        bool isReadOnly = _export.Info.IsReadOnly;
+        FuseMountOptions options = isReadOnly
+            ? context.MountOptions with { Flags = context.MountOptions.Flags | MountFlags.ReadOnly }
+            : context.MountOptions;
+        FuseMount mount = FuseMounter.Mount(new MountTarget(context.Entry.MountPoint, FileName), options);
+        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true);
+        _mounted.Start();
+        Ended = EndAsync(_mounted);
+        string[] answer = await PutLoopOverAsync(isReadOnly, interrupted).ConfigureAwait(false);
+        _device = answer[1];
+        context.Publish(state => state with { Device = _device });
+        await _mounted.HideAsync().ConfigureAwait(false);
+        Posix.Rmdir(context.Entry.MountPoint);
+        return new DriverDevice
+        {
+            Path = _device,
+            Size = long.Parse(answer[2], CultureInfo.InvariantCulture),
+            BlockSize = int.Parse(answer[3], CultureInfo.InvariantCulture),
+            Partitions = answer[4..],
+            ExportSize = _export.Info.ExportSize,
+            IsReadOnly = isReadOnly,
+            Server = context.Target.ToString()!,
+        };
+    }
+
+    /// <inheritdoc/>
+    public async Task<TakeDownResult> TakeDownAsync()
+    {
+        string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.Detach, _device, context.Entry.LoopName, "-").ConfigureAwait(false);
+        if (answer[0] != LoopHelper.Done)
+        {
+            string? lost = ServerLost.IsCompletedSuccessfully ? $" (the server is lost: {ServerLost.Result.Message})" : null;
+            return new TakeDownResult(false, answer[1] + lost);
+        }
+
+        try
+        {
+            await _mounted!.Ended.WaitAsync(ReleaseTimeout).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            return new TakeDownResult(
+                false, $"{_device}: somebody has opened the device in the last moment and keeps it; it is detached when it is closed");
+        }
+
+        return await FinishAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Task AbortAsync() => _mounted!.AbortAsync();
+
+    /// <inheritdoc/>
+    public async Task<TakeDownResult> TakeDownByForceAsync()
+    {
+        // Closes /dev/fuse: from here on every request fails at once, also those of our helper.
+        await _mounted!.DisposeAsync().ConfigureAwait(false);
+        string[] answer = await LoopHelper
+            .RunAsync(LoopHelperCommand.Detach, _device, context.Entry.LoopName, "force").ConfigureAwait(false);
+        bool isDone = answer[0] == LoopHelper.Done;
+        return new TakeDownResult(
+            isDone,
+            answer.Length == 1 ? null
+            : isDone ? $"{string.Join(", ", answer.Skip(1))}: the kernel frees {_device} when that ends"
+            : answer[1]);
+    }
+
+    /// <inheritdoc/>
+    public async Task<TakeDownResult> FinishAsync()
+    {
+        int result = ServerLost.IsCompleted ? Errno.EIO : await _mounted!.FlushAsync().ConfigureAwait(false);
+        bool isLost = result != 0 && _mounted!.HasUnflushedWrites;
+        await _mounted!.DisposeAsync().ConfigureAwait(false);
+        return new TakeDownResult(
+            true, isLost ? $"{_device}: the last flush failed: {Errno.Describe(result)}; what was written last may be lost" : null);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_mounted is not null)
+        {
+            await _mounted.DisposeAsync().ConfigureAwait(false);
+        }
+        else if (_export is not null)
+        {
+            await _export.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<DriverEnd> EndAsync(MountedExport mounted)
+    {
+        if (await Task.WhenAny(mounted.Ended, mounted.LoopFailed).ConfigureAwait(false) == mounted.LoopFailed)
+        {
+            Exception fault = await mounted.LoopFailed.ConfigureAwait(false);
+            return new DriverEnd(false, $"internal error: {fault.GetType().Name}: {fault.Message}; report this");
+        }
+
+        FuseSessionEnd end = await mounted.Ended.ConfigureAwait(false);
+        return new DriverEnd(end.Reason == FuseEndReason.Unmounted, end.Message);
+    }
+
+    private async Task<string[]> PutLoopOverAsync(bool isReadOnly, CancellationToken interrupted)
+    {
+        Task<string[]> helper = LoopHelper.RunAsync(
+            LoopHelperCommand.Attach,
+            Path.Combine(context.Entry.MountPoint, FileName),
+            context.Entry.LoopName,
+            context.Arguments.Device ?? "-",
+            isReadOnly ? "ro" : "rw",
+            context.Arguments.BlockSize.ToString(CultureInfo.InvariantCulture));
+        var signal = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using CancellationTokenRegistration registration = interrupted.Register(signal.SetResult);
+        Task first = await Task.WhenAny(helper, Ended, ServerLost, signal.Task).ConfigureAwait(false);
+        if (first != helper)
+        {
+            // It may wait for the server, unkillably: only errors free it.
+            await DiscardAsync(helper).ConfigureAwait(false);
+            throw new AttachException(
+                first == signal.Task ? "interrupted"
+                : first == ServerLost ? $"the server is lost: {(await ServerLost.ConfigureAwait(false)).Message}"
+                : $"the mount ended before the device was usable: {(await Ended.ConfigureAwait(false)).Message}");
+        }
+
+        string[] answer = await helper.ConfigureAwait(false);
+        if (answer[0] != LoopHelper.Done)
+        {
+            await _mounted!.HideAsync().ConfigureAwait(false);
+            await DiscardAsync(helper).ConfigureAwait(false);
+            throw new AttachException(answer[1]);
+        }
+
+        return answer;
+    }
+
+    /// <summary>
+    /// Fails all requests, and takes down what the helper may have attached by the time it ends: it may have been killed before it
+    /// could tell.
+    /// </summary>
+    private async Task DiscardAsync(Task<string[]> helper)
+    {
+        await _mounted!.AbortAsync().ConfigureAwait(false);
+        await _mounted.DisposeAsync().ConfigureAwait(false);
+        await helper.WaitAsync(HelperTimeout).ConfigureAwait(false);
+        await LoopHelper.RunAsync(LoopHelperCommand.Discard, context.Entry.LoopName).ConfigureAwait(false);
+    }
+}

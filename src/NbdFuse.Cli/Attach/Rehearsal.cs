@@ -1,0 +1,90 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using NbdFuse.Attach;
+using NbdFuse.Attach.Control;
+using NbdFuse.Block;
+using NbdFuse.Client;
+using NbdFuse.Protocol;
+using NbdFuse.Server;
+
+namespace NbdFuse.Cli;
+
+/// <summary>
+/// Goes once through what a daemon may have to do later, with a server of its own: every kind of request, the loss of the server,
+/// every message, every answer of the control socket. The little code that is not precompiled is compiled by that, before somebody
+/// depends on the device: later the compiler would need memory when there may be none, and files that may hang.
+/// </summary>
+internal static class Rehearsal
+{
+    private const int Size = 1 << 20;
+
+    // The runtime makes a path faster after the first passages of a socket or a serializer, and compiles for it.
+    private const int Passages = 4;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>Rehearses. What goes wrong costs the rehearsal, not the device.</summary>
+    /// <param name="entry">The daemon's directory; its control socket is listening.</param>
+    /// <param name="options">How much is logged: messages that are not wanted are not rehearsed.</param>
+    public static async Task RunAsync(AttachEntry entry, CommandLogOptions options)
+    {
+        using AttachLogging muted = AttachLogging.CreateMuted(options);
+        using ILoggerFactory loggers = muted.Factory(AttachLogging.LevelOf(options.Verbosity));
+        ILogger logger = loggers.CreateLogger(ErrorText.Program);
+        Speak(logger);
+        try
+        {
+            await AnswerAsync(entry).ConfigureAwait(false);
+            await ServeAsync(entry.RehearsalPath, loggers).WaitAsync(Patience).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or NbdException or SocketException or TimeoutException)
+        {
+            AttachLog.RehearsalFailed(logger, ErrorText.OneLine(e.Message));
+        }
+    }
+
+    private static void Speak(ILogger logger)
+    {
+        AttachLog.SignalIgnored(logger, TerminationSignals.NameOf(2), nameof(Rehearsal));
+        AttachLog.ServerLost(logger, nameof(Rehearsal), nameof(Rehearsal));
+        AttachLog.Detached(logger, nameof(Rehearsal), nameof(Rehearsal));
+        AttachLog.Warning(logger, new DeviceBusyException(nameof(Rehearsal), []).Message);
+    }
+
+    private static async Task AnswerAsync(AttachEntry entry)
+    {
+        for (int passage = 0; passage < Passages; passage++)
+        {
+            await ControlClient.AskAsync(entry.SocketPath, new ControlRequest { Request = ControlRequest.Status }, Patience).ConfigureAwait(false);
+        }
+
+        await ControlClient.AskAsync(entry.SocketPath, new ControlRequest { Request = nameof(Rehearsal) }, Patience).ConfigureAwait(false);
+    }
+
+    private static async Task ServeAsync(string path, ILoggerFactory loggers)
+    {
+        using var memory = new MemoryExport(Size);
+        var server = new NbdServer(new NbdServerOptions { Exports = [new NbdServerExport { Backend = memory }] });
+        RehearsedExport? rehearsed = null;
+        try
+        {
+            await server.StartAsync(new UnixDomainSocketEndPoint(path)).ConfigureAwait(false);
+            NbdExport export = await NbdExport.OpenAsync(
+                new UnixTarget(path), new NbdExportOptions { Connections = 1, Movers = 0, ReconnectTimeout = TimeSpan.Zero }, loggers.CreateLogger("nbd")).ConfigureAwait(false);
+            rehearsed = new RehearsedExport(export);
+            foreach (BlockOperation operation in Enum.GetValues<BlockOperation>())
+            {
+                await rehearsed.RunAsync(operation).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            await server.DisposeAsync().ConfigureAwait(false);
+        }
+
+        // Without its server.
+        await rehearsed.RunAsync(BlockOperation.Write).ConfigureAwait(false);
+        await rehearsed.RunAsync(BlockOperation.Read).ConfigureAwait(false);
+        await rehearsed.DisposeAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,69 @@
+using NbdFuse.Block;
+using NbdFuse.Cache;
+using NbdFuse.Native;
+
+namespace NbdFuse.Cli;
+
+/// <summary>The cache of one export, joined with native memory.</summary>
+internal sealed class ExportCache : IDisposable
+{
+    /// <summary>Memory for content, in bytes, when the user says nothing.</summary>
+    public const long DefaultCacheBytes = 0;
+
+    /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
+    public const long DefaultReadAheadBytes = 0;
+
+    private readonly NativeRegion _region;
+
+    private ExportCache(NativeRegion region, BlockCache device)
+    {
+        _region = region;
+        Device = device;
+    }
+
+    /// <summary>The cache.</summary>
+    public BlockCache Device { get; }
+
+    /// <summary>Puts a cache over a device.</summary>
+    /// <param name="stack">All layers, in their order.</param>
+    /// <param name="ready">Ready list of the loop.</param>
+    /// <param name="cacheBytes">Memory for content; 0 for none, null for the default.</param>
+    /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
+    /// <returns>Null when both are 0: then there is nothing to put in between.</returns>
+    /// <exception cref="PosixException">There is no memory for it.</exception>
+    public static ExportCache? Over(IBlockDevice stack, ReadyList ready, long? cacheBytes, long? readAheadBytes)
+    {
+        var options = new BlockCacheOptions
+        {
+            CacheBytes = cacheBytes ?? DefaultCacheBytes,
+            ReadAheadBytes = readAheadBytes ?? DefaultReadAheadBytes,
+        };
+        if (options.CacheBytes == 0 && options.ReadAheadBytes == 0)
+        {
+            return null;
+        }
+
+        NativeRegion region = NativeRegion.Create("nbdfuse-cache", options.MemoryBytes);
+        try
+        {
+            return new ExportCache(region, new BlockCache(stack, ready, options, new RegionMemory(region)));
+        }
+        catch
+        {
+            region.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gives the memory back. After the loop and all connections have ended: they write into it.</summary>
+    public void Dispose() => _region.Dispose();
+
+    private sealed class RegionMemory(NativeRegion region) : ICacheMemory
+    {
+        public long Length => region.Length;
+
+        public Memory<byte> Slice(long offset, int length) => region.Slice(offset, length);
+
+        public Span<byte> Span(long offset, int length) => region.Span(offset, length);
+    }
+}

@@ -1,0 +1,94 @@
+using NbdFuse.Attach;
+using Xunit;
+
+namespace NbdFuse.UnitTests.Attach;
+
+/// <summary>Who uses a device, and what a state file says.</summary>
+public sealed class DeviceHolderTests
+{
+    private static readonly string[] Nodes = ["/dev/loop7", "/dev/loop7p1"];
+
+    [Theory]
+    [InlineData("36 25 7:7 / /mnt/a\\040b rw,relatime shared:1 - ext4 /dev/loop7 rw", "/mnt/a b")]
+    [InlineData("36 25 0:44 / /mnt rw - btrfs /dev/loop7p1 rw,space_cache", "/mnt")]
+    [InlineData("36 25 0:44 / /mnt rw - btrfs /dev/loop70 rw", null)]
+    [InlineData("36 25 0:44 / /dev/loop7 rw - tmpfs none rw", null)]
+    [InlineData("36 25 -", null)]
+    [InlineData("", null)]
+    public void Line_of_mountinfo_names_the_mountpoint_of_the_device(string line, string? mountPoint)
+    {
+        List<DeviceHolder> holders = [];
+        DeviceHolders.AddMount(line, Nodes, holders);
+        DeviceHolders.AddMount(line, Nodes, holders);
+        Assert.Equal(mountPoint is null ? [] : [mountPoint], holders.Select(holder => holder.What));
+    }
+
+    [Theory]
+    [InlineData("a\\134b", "a\\b")]
+    [InlineData("\\303\\244", "ä")]
+    [InlineData("a\\", "a\\")]
+    [InlineData("\\04", "\\04")]
+    [InlineData("\\999", "\\999")]
+    public void Octal_escapes_are_undone(string text, string expected) => Assert.Equal(expected, DeviceHolders.Unescape(text));
+
+    [Theory]
+    [InlineData("/dev/loop0", 0)]
+    [InlineData("/dev/loop12", 12)]
+    [InlineData("/dev/loop0p1", null)]
+    [InlineData("/dev/loop", null)]
+    [InlineData("/dev/loop-1", null)]
+    [InlineData("/dev/loop99999999999", null)]
+    [InlineData("/dev/loop-control", null)]
+    [InlineData("loop0", null)]
+    public void Number_of_a_loop_device_is_read_from_its_path_only(string path, int? expected) =>
+        Assert.Equal(expected, LoopDevice.TryNumber(path, out int number) ? number : null);
+
+    [Fact]
+    public void State_file_comes_back_as_it_was_written_and_damage_is_no_state()
+    {
+        using var directory = new TestKit.TempDirectory();
+        var entry = new AttachEntry(directory.Path);
+        Assert.Null(entry.Read());
+        var state = new AttachState
+        {
+            Pid = Environment.ProcessId,
+            ProcessStart = AttachEntry.ProcessStart(Environment.ProcessId),
+            Device = "/dev/loop7",
+            Export = "ä\n\"",
+            Size = long.MaxValue,
+        };
+        entry.Write(state);
+        Assert.Equal(state, entry.Read());
+        Assert.True(AttachEntry.IsAlive(state));
+        Assert.False(AttachEntry.IsAlive(state with { ProcessStart = state.ProcessStart + 1 }));
+        Assert.False(AttachEntry.IsAlive(state with { Pid = 0 }));
+
+        foreach (string damage in new[] { "", "{", "null", "[]", "{\"pid\":\"x\"}", new string('[', 5000) })
+        {
+            File.WriteAllText(directory["state.json"], damage);
+            Assert.Null(entry.Read());
+        }
+    }
+
+    [Fact]
+    public void Table_of_status_has_no_empty_cell_and_no_control_character()
+    {
+        string text = StatusReport.ToText(
+        [
+            new AttachStatus
+            {
+                Attached = new AttachState { Device = "/dev/loop7", Driver = "fuse", Export = "a\e[31m b", Size = 3 << 19 },
+                State = "online",
+                Operations = [new OperationStatus("read", 2, 2048, 1), new OperationStatus("write", 0, 0, 0)],
+            },
+        ]);
+
+        Assert.DoesNotContain('\e', text);
+        string[] lines = text.Split('\n');
+        Assert.Equal(
+            ["/dev/loop7", "fuse", "online", "1.5MiB", "rw", "0", "0", "a_[31m_b", "-"],
+            lines[1].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Equal("    read: 2 requests, 2KiB, 1 errors", lines[2]);
+        Assert.Equal("nothing is attached\n", StatusReport.ToText([]));
+    }
+}

@@ -1,0 +1,32 @@
+using NbdFuse.Block;
+using NbdFuse.Cli;
+using NbdFuse.TestKit;
+using Xunit;
+
+namespace NbdFuse.UnitTests.Cli;
+
+public sealed class ExportCacheTests
+{
+    private readonly ReadyList _ready = new();
+
+    [Theory]
+    [InlineData(0L, 0L)]
+    [InlineData(null, null)]
+    public void Nothing_stands_in_between_unless_it_is_asked_for(long? cacheBytes, long? readAheadBytes)
+    {
+        Assert.Null(ExportCache.Over(new MemoryBlockDevice(1 << 20), _ready, cacheBytes, readAheadBytes));
+    }
+
+    [Theory]
+    [InlineData(1L << 20, 0L)]
+    [InlineData(0L, 1L << 20)]
+    [InlineData(1L << 20, 1L << 20)]
+    public async Task Cache_in_native_memory_behaves_like_every_other_device(long? cacheBytes, long? readAheadBytes)
+    {
+        IBlockDevice stack = DeviceStack.Build(new MemoryBlockDevice(8 << 20), _ready, 256, checkContract: true);
+        using ExportCache? cache = ExportCache.Over(stack, _ready, cacheBytes, readAheadBytes);
+        Assert.NotNull(cache);
+        await BlockConformance.RunAsync("random_model", new DirectConformanceTarget(cache.Device, _ready));
+        Assert.NotEqual(0, cache.Device.Statistics.Misses);
+    }
+}

@@ -1,0 +1,35 @@
+using NbdFuse.Cli;
+using Xunit;
+
+namespace NbdFuse.UnitTests.Ublk;
+
+public sealed class RecoveryWordsTests
+{
+    [Theory]
+    [InlineData("--driver ublk nbd://host/", "--driver ublk nbd://host/")]
+    [InlineData("--entry /run/nbdfuse/abc -r nbd://host/", "-r nbd://host/")]
+    [InlineData("--prepared --foreground nbd://host/", "--foreground nbd://host/")]
+    [InlineData("--recover /dev/ublkb1 --entry /run/x nbd://host/", "nbd://host/")]
+    [InlineData("--recover=/dev/ublkb1 nbd://host/", "nbd://host/")]
+    public void Words_of_one_start_are_left_out(string words, string expected)
+    {
+        Assert.Equal(
+            ["--recover", "/dev/ublkb3", .. expected.Split(' ')],
+            RecoveryWords.Compose("/dev/ublkb3", words.Split(' ')));
+    }
+
+    [Theory]
+    [InlineData("/dev/ublkb0", 0)]
+    [InlineData("/dev/ublkb17", 17)]
+    [InlineData("/dev/ublkb", -1)]
+    [InlineData("/dev/ublkb1p1", -1)]
+    [InlineData("/dev/ublkc1", -1)]
+    [InlineData("/dev/ublkb-1", -1)]
+    [InlineData("ublkb1", -1)]
+    public void Path_of_a_device_has_its_number(string path, int expected)
+    {
+        Assert.Equal(expected >= 0, UblkKind.TryNumber(path, out int number));
+        Assert.True(expected < 0 || number == expected);
+        Assert.Equal(expected >= 0, new UblkKind().IsPath(path));
+    }
+}

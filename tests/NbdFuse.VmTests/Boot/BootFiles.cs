@@ -1,0 +1,133 @@
+using System.Text.RegularExpressions;
+using NbdFuse.TestKit;
+using NbdFuse.VmTests.Harness;
+
+namespace NbdFuse.VmTests.Boot;
+
+/// <summary>An initramfs made by the command, and disks with a small system on it.</summary>
+public sealed partial class BootFiles : IDisposable
+{
+    private const long Megabyte = 1 << 20;
+    private const long PartitionStart = 4 * Megabyte;
+    private const long SystemSize = 48 * Megabyte;
+
+    private readonly TempDirectory _directory = new();
+    private readonly Lazy<string> _initramfs;
+
+    /// <summary>Makes nothing yet.</summary>
+    public BootFiles() => _initramfs = new(MakeInitramfs);
+
+    /// <summary>The initramfs; made once.</summary>
+    public string Initramfs => _initramfs.Value;
+
+    /// <summary>What the command said when it made it.</summary>
+    public string Report { get; private set; } = string.Empty;
+
+    /// <inheritdoc/>
+    public void Dispose() => _directory.Dispose();
+
+    /// <summary>Makes a disk whose filesystem has the label "system", and which has its own file for each call.</summary>
+    /// <param name="partitioned">On the second partition of a GPT, with the label "rootfs"; otherwise without partitions.</param>
+    /// <returns>Path of the image.</returns>
+    public string MakeDisk(bool partitioned)
+    {
+        string tree = _directory[$"tree-{Guid.NewGuid():N}"];
+        foreach (string directory in new[] { "bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc" })
+        {
+            Directory.CreateDirectory(Path.Combine(tree, directory));
+        }
+
+        File.Copy(GuestParts.Require().Busybox, Path.Combine(tree, "bin/busybox"));
+        File.WriteAllText(Path.Combine(tree, "sbin/init"), Script());
+        foreach (string program in new[] { "bin/busybox", "sbin/init" })
+        {
+            Tool.Run("chmod", "755", Path.Combine(tree, program)).EnsureSuccess();
+        }
+
+        string image = _directory[$"disk-{Guid.NewGuid():N}"];
+        using (FileStream file = File.Create(image))
+        {
+            file.SetLength(partitioned ? PartitionStart + SystemSize + (2 * Megabyte) : SystemSize);
+        }
+
+        if (partitioned)
+        {
+            Requires.Command("sfdisk");
+            string table = image + ".table";
+            File.WriteAllText(table, "label: gpt\nstart=2048, size=2048, name=other\nstart=8192, size=98304, name=rootfs\n");
+            Tool.Run("sh", "-c", "sfdisk -q \"$1\" <\"$2\"", "sh", image, table).EnsureSuccess();
+        }
+
+        Tool.Run(
+            "mke2fs", "-q", "-F", "-t", "ext4", "-L", "system", "-d", tree, "-E", $"offset={(partitioned ? PartitionStart : 0)}", image, $"{SystemSize / 1024}k")
+            .EnsureSuccess();
+        Directory.Delete(tree, recursive: true);
+        return image;
+    }
+
+    /// <summary>A disk, after the machine has ended: whole, and what its system has written.</summary>
+    /// <param name="image">Path of the image.</param>
+    /// <param name="partitioned">As it was made.</param>
+    /// <param name="file">Name of a file in its root directory.</param>
+    /// <returns>Content of the file; empty when there is none.</returns>
+    public static string ReadBack(string image, bool partitioned, string file = "written")
+    {
+        string filesystem = image;
+        if (partitioned)
+        {
+            filesystem = image + ".part";
+            Tool.Run("dd", $"if={image}", $"of={filesystem}", "bs=1M", $"skip={PartitionStart / Megabyte}", $"count={SystemSize / Megabyte}", "status=none").EnsureSuccess();
+        }
+
+        Tool.Run("e2fsck", "-fn", filesystem).EnsureSuccess();
+        return Tool.Run("debugfs", "-R", $"cat /{file}", filesystem).Output;
+    }
+
+    /// <summary>
+    /// Whether, by nbdkit's log filter, something was written, and each write was either followed by a flush or forced to the disk
+    /// by itself.
+    /// </summary>
+    /// <param name="log">Path of the log.</param>
+    public static bool IsFlushed(string log)
+    {
+        string[] lines = File.ReadAllLines(log);
+        int flush = Array.FindLastIndex(lines, line => line.Contains(" Flush id=", StringComparison.Ordinal));
+        return lines.Any(line => Change().IsMatch(line))
+            && !lines.Skip(flush + 1).Any(line => Change().IsMatch(line) && line.Contains("fua=0", StringComparison.Ordinal));
+    }
+
+    // What is written is written twice: once with a sync, once left to the end.
+    private static string Script() => """
+        #!/bin/busybox sh
+        export PATH=/bin
+        /bin/busybox --install -s /bin
+        echo "BOOT root: $(grep ' / ' /proc/mounts | tail -n 1)"
+        echo "BOOT daemon: $(ps w | grep -v grep | grep -c '@nbdfuse root')"
+        echo "BOOT address: $(ip -o -4 addr show dev eth0)"
+        for file in systemd/network/00-nbdfuse-root.network initramfs/shutdown; do
+            [ ! -s /run/$file ] || echo "BOOT file: $file"
+        done
+        grep -q '^[^ ]* /nbdfuse' /proc/mounts && echo "BOOT the daemon's filesystem is to be seen"
+        if echo synced >/written; then
+            sync
+            dd if=/dev/zero of=/big bs=64k count=64 2>/dev/null
+            echo unsynced >>/written
+        fi
+        echo "BOOT end"
+        mount -o remount,ro /
+        poweroff -f
+        """.Replace("        ", string.Empty, StringComparison.Ordinal) + "\n";
+
+    private string MakeInitramfs()
+    {
+        GuestParts parts = GuestParts.Require();
+        string path = _directory["initramfs"];
+        Report = Tool.Run(
+            parts.Program, "initramfs", "-o", path, "--busybox", parts.Busybox, "--modules", Path.Combine(parts.Directory, "modules/lib/modules", parts.Release))
+            .EnsureSuccess().Output;
+        return path;
+    }
+
+    [GeneratedRegex(" (Write|Zero|Trim) id=.*fua=")]
+    private static partial Regex Change();
+}
