@@ -85,8 +85,11 @@ internal static partial class Log
     [LoggerMessage(1211, LogLevel.Warning, "{Writes} writes were not flushed when the server was lost, and there is no write log: if it has crashed they may be lost, and the next flush is answered with an error")]
     public static partial void MayHaveLost(ILogger logger, long writes);
 
-    [LoggerMessage(1212, LogLevel.Warning, "the server failed a flush with {Error}: {Bytes} bytes are kept and will be written again")]
-    public static partial void OwnFlushFailed(ILogger logger, string error, long bytes);
+    [LoggerMessage(1212, LogLevel.Warning, "the server failed a flush with {Error}: {Bytes} bytes are kept and written again in {Seconds} s; when the log is full, writes wait")]
+    public static partial void OwnFlushFailed(ILogger logger, string error, long bytes, long seconds);
+
+    [LoggerMessage(1216, LogLevel.Warning, "nothing that was read or flushed before the server was lost can be compared now: whether it is the same disk is not certain")]
+    public static partial void NotVerified(ILogger logger);
 
     [LoggerMessage(1213, LogLevel.Debug, "one of {Connections} connections is lost: {Reason}")]
     public static partial void OneLost(ILogger logger, int connections, string reason);

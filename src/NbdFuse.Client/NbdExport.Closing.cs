@@ -48,7 +48,7 @@ public sealed partial class NbdExport
         // First: what was posted to a mover after it has stopped would never end.
         await LoopCall.RunAsync(_loop!.Post, RefuseNew, RefuseNew, LoopTimeout).ConfigureAwait(false);
         await _stop.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(_reconnecting, _replacing).ConfigureAwait(false);
+        await Task.WhenAll(_reconnecting, _replacing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         bool isQuiet = true;
         if (_set is not null)
         {

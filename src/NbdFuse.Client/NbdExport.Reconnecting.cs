@@ -1,4 +1,5 @@
 using NbdFuse.Client.Transmission;
+using NbdFuse.Native;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;
@@ -7,78 +8,117 @@ namespace NbdFuse.Client;
 public sealed partial class NbdExport
 {
     /// <summary>
-    /// After this much time in the ready state, in milliseconds, the first attempt is made at once. Earlier losses are
-    /// those of a server that goes on failing.
+    /// After this much time in the ready state, in milliseconds, a loss is a new one: the first attempt is made at once, and
+    /// time limits begin anew. Earlier losses are those of a server that goes on failing.
     /// </summary>
-    private const long HurryAfterMs = 1000;
+    private const long StableMs = 1000;
 
     private readonly CancellationTokenSource _stop = new();
     private ReconnectBackoff? _backoff;
     private Task _reconnecting = Task.CompletedTask;
     private long _readySinceMs;
-    private long _lostAtMs;
     private int _attempts;
 
     private async Task ReconnectAsync(
-        ConnectionSet old, ConnectionFence fence, ReconnectBackoff backoff, long lostAtMs, CancellationToken stop)
+        ConnectionSet? old, ConnectionFence? fence, ReconnectBackoff backoff, long deadlineMs, int generation, CancellationToken stop)
     {
         List<NegotiatedSocket>? sockets = null;
         try
         {
-            sockets = await SearchAsync(backoff, lostAtMs, stop).ConfigureAwait(false);
-            int unfenced = await fence.Passed.WaitAsync(stop).ConfigureAwait(false);
-            old.Retire();
-            List<NegotiatedSocket>? found = sockets;
-            sockets = null;
-            if (found is not null && !_loop!.Post(() => Adopt(found, unfenced)))
+            sockets = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
+            int unfenced = fence is null ? 0 : await fence.Passed.WaitAsync(stop).ConfigureAwait(false);
+            old?.Retire();
+            old = null;
+            while (sockets is not null && !TryHandOver(sockets, unfenced, generation))
             {
-                Leave(found);
+                Leave(sockets);
+                sockets = null;
+                sockets = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
             }
+
+            sockets = null;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // Closed meanwhile. The loop watches the fence's descriptors no more once it is cancelled.
-            await fence.Passed.ConfigureAwait(false);
-            old.Retire();
+            // Closed meanwhile: what follows frees what is left.
         }
         catch (Exception e)
         {
             // A fault of this program must not leave everybody waiting for ever.
-            var reason = new NbdDisconnectedException($"the reconnection failed: {e.GetType().Name}: {e.Message}");
+            var reason = new NbdDisconnectedException($"the reconnection failed: {e.GetType().Name}: {e.Message}" + Loss());
             _loop!.Post(() => Fail(reason));
         }
-        finally
+
+        if (sockets is not null)
         {
-            if (sockets is not null)
-            {
-                Leave(sockets);
-            }
+            Leave(sockets);
+        }
+
+        if (old is not null)
+        {
+            await RetireAsync(old, fence).ConfigureAwait(false);
         }
     }
 
+    /// <summary>Frees a set once its fence, which its loop watches, has been taken down.</summary>
+    private static async Task RetireAsync(ConnectionSet old, ConnectionFence? fence)
+    {
+        try
+        {
+            await (fence?.Passed ?? Task.CompletedTask).WaitAsync(LoopTimeout).ConfigureAwait(false);
+            old.Retire();
+        }
+        catch (TimeoutException)
+        {
+            // A loop that hangs may still use it when it wakes: better to leak than to close under it.
+        }
+    }
+
+    /// <summary>Makes connections of sockets, here, where a shortage is no more than a failed attempt, and hands them to the loop.</summary>
+    /// <returns>False when there were no resources for it.</returns>
+    private bool TryHandOver(List<NegotiatedSocket> sockets, int unfenced, int generation)
+    {
+        ConnectionSet set;
+        try
+        {
+            set = NewSet(generation, sockets);
+        }
+        catch (Exception e) when (IsShortage(e))
+        {
+            Log.AttemptFailed(_logger, e.Message);
+            return false;
+        }
+
+        int connections = sockets.Count;
+        if (!_loop!.Post(() => Adopt(set, connections, unfenced)))
+        {
+            set.Dispose();
+        }
+
+        return true;
+    }
+
+    private static bool IsShortage(Exception e) => e is PosixException or OutOfMemoryException or ThreadStartException;
+
     /// <summary>Tries until there is a server with the export.</summary>
     /// <returns>Its connections; null when the export has failed instead.</returns>
-    private async Task<List<NegotiatedSocket>?> SearchAsync(ReconnectBackoff backoff, long lostAtMs, CancellationToken stop)
+    private async Task<List<NegotiatedSocket>?> SearchAsync(ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
     {
-        long deadlineMs = _options.ReconnectTimeout == Timeout.InfiniteTimeSpan
-            ? long.MaxValue
-            : lostAtMs + (long)_options.ReconnectTimeout.TotalMilliseconds;
         string last = "no attempt was possible";
         while (true)
         {
-            TimeSpan delay = backoff.Next(Native.MonotonicClock.Milliseconds);
-            long leftMs = Math.Max(0, deadlineMs - Native.MonotonicClock.Milliseconds);
+            TimeSpan delay = backoff.Next(MonotonicClock.Milliseconds);
+            long leftMs = Math.Max(0, deadlineMs - MonotonicClock.Milliseconds);
             if (delay.TotalMilliseconds > leftMs)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(leftMs), stop).ConfigureAwait(false);
-                string passed = $"the server did not come back within {_options.ReconnectTimeout.TotalSeconds:0.###} s (--reconnect-timeout); last: {last}";
+                string reached = last;
+                _loop!.Post(() => EndTime(reached));
                 if (_options.OnTimeout == NbdTimeoutAction.Error)
                 {
-                    _loop!.Post(() => Fail(new NbdDisconnectedException(passed + Loss() + "; mount again when it is there")));
                     return null;
                 }
 
-                Log.StillWaiting(_logger, passed);
                 deadlineMs = long.MaxValue;
             }
 
@@ -118,23 +158,30 @@ public sealed partial class NbdExport
         ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
     {
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        long leftMs = Math.Max(1, deadlineMs - Native.MonotonicClock.Milliseconds);
+        long leftMs = Math.Max(1, deadlineMs - MonotonicClock.Milliseconds);
         TimeSpan timeout = backoff.AttemptTimeout;
         attempt.CancelAfter(timeout.TotalMilliseconds < leftMs ? timeout : TimeSpan.FromMilliseconds(leftMs));
         List<NegotiatedSocket> sockets = [];
         try
         {
-            await OpenAllAsync(_transport, sockets, _options, _logger, attempt.Token).ConfigureAwait(false);
+            // Another address of the same name may be another server, with another copy of the disk.
+            bool anyAddress = Info.IsReadOnly || _options.Shared;
+            await OpenAllAsync(_transport, sockets, _options, anyAddress, _logger, attempt.Token).ConfigureAwait(false);
             return (sockets, null);
         }
-        catch (NbdException e)
+        catch (Exception e) when (e is NbdException || IsShortage(e))
         {
             Leave(sockets);
             return (null, e.Message);
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {
-            Leave(sockets);
+            if (sockets.Count > 0)
+            {
+                // The export works with the one; it was a further connection that took so long.
+                return (sockets, null);
+            }
+
             backoff.NoteTimeout();
             return (null, $"no answer within {timeout.TotalSeconds:0.###} s");
         }

@@ -13,8 +13,11 @@ public sealed partial class NbdExport : ITimerTarget
     /// <summary>How often requests that wait are looked at, in milliseconds: their callers may have gone.</summary>
     private const int TickMs = 100;
 
-    /// <summary>Time between two FLUSHes of the export's own when the server fails them, in milliseconds.</summary>
-    private const int FlushAgainMs = 1000;
+    /// <summary>Time between two FLUSHes of the export's own when the server fails them, in milliseconds; doubled each time.</summary>
+    private const int FirstFlushAgainMs = 1000;
+
+    /// <summary>Most time between two FLUSHes of the export's own, in milliseconds.</summary>
+    private const int LongestFlushAgainMs = 30_000;
 
     private ExportPhase _phase = ExportPhase.Idle;
     private NbdException? _cause;
@@ -22,6 +25,8 @@ public sealed partial class NbdExport : ITimerTarget
     private bool _isTicking;
     private long _phaseSinceMs;
     private long _flushNotBeforeMs;
+    private long _flushAgainMs;
+    private long _deadlineMs = long.MaxValue;
 
     private static NbdDisconnectedException Closed() => new("the export was closed while requests were in flight");
 
@@ -44,6 +49,7 @@ public sealed partial class NbdExport : ITimerTarget
 
             // It said so on one connection, and waits for all of them to leave.
             set.BeginShutdown();
+            EndAllHeld();
         }
         else if (_phase is ExportPhase.Ready or ExportPhase.Quiescing)
         {
@@ -91,13 +97,21 @@ public sealed partial class NbdExport : ITimerTarget
             GiveUp(_cause!);
         }
 
+        if (_phase is ExportPhase.Checking or ExportPhase.Replaying && _state == NbdExportState.Recovering && nowMs >= _deadlineMs)
+        {
+            // The search has its own look at the time; here the server is there, and does not answer.
+            _deadlineMs = long.MaxValue;
+            EndTime("it accepts connections and does not answer");
+        }
+
         if (_wantsOwnFlush && _phase == ExportPhase.Ready)
         {
             _wantsOwnFlush = false;
             StartOwnFlush();
         }
 
-        if (!_waitingForLog.IsEmpty || _held.Count > 0 || _wantsOwnFlush || _phase == ExportPhase.Leaving)
+        if (!_waitingForLog.IsEmpty || _held.Count > 0 || _flushQueue.Count > 0 || _wantsOwnFlush
+            || _phase is ExportPhase.Leaving or ExportPhase.Checking or ExportPhase.Replaying)
         {
             Tick();
         }
@@ -121,6 +135,16 @@ public sealed partial class NbdExport : ITimerTarget
     /// <summary>Takes a request back from a connection that could not finish it.</summary>
     private void TakeBack(BlockRequest request)
     {
+        if (request.IsMutating && request.DeviceOrder > 0)
+        {
+            // A READ may have seen its place while it was under way, and the server may have it or not.
+            _fingerprint?.Forget(request.Offset, request.End);
+        }
+        else if (request.Operation == BlockOperation.Flush)
+        {
+            _isFlushing = false;
+        }
+
         if (request.DeviceOrder < 0)
         {
             TakeBackOwn(request);
@@ -177,7 +201,12 @@ public sealed partial class NbdExport : ITimerTarget
     {
         if (request.IsMutating)
         {
-            _fingerprint?.Forget(request.Offset, request.End);
+            if ((request.DeviceState & BlockRequestMarks.Sent) != 0)
+            {
+                _fingerprint?.Forget(request.Offset, request.End);
+                _unclear++;
+            }
+
             Unreserve(request);
         }
         else if (_fingerprint is not null && _fingerprint.IsPending(request))
@@ -201,6 +230,15 @@ public sealed partial class NbdExport : ITimerTarget
             {
                 _held.RemoveAt(i);
                 EndUnsent(request, BlockErrno.EINTR);
+            }
+        }
+
+        for (int i = _flushQueue.Count - 1; i >= 0; i--)
+        {
+            if (_flushQueue[i].IsAbandoned)
+            {
+                _flushQueue[i].Complete(BlockErrno.EINTR);
+                _flushQueue.RemoveAt(i);
             }
         }
 
@@ -230,10 +268,11 @@ public sealed partial class NbdExport : ITimerTarget
     {
         switch (_phase)
         {
-            case ExportPhase.Ready when _openFences == 0:
+            case ExportPhase.Ready when _openFences == 0 && !_set!.IsFailing:
                 RouteHeld();
+                PumpFlushes();
                 break;
-            case ExportPhase.Quiescing when _atConnections == 0 && _openFences == 0:
+            case ExportPhase.Quiescing when _atConnections == 0 && _openFences == 0 && !_set!.IsFailing:
                 StartReplay();
                 break;
             case ExportPhase.Leaving when _atConnections == 0:
@@ -263,6 +302,7 @@ public sealed partial class NbdExport : ITimerTarget
         _cause = reason;
         EnterRecovering(ExportPhase.Draining);
         _set?.GiveUp(reason);
+        _loop!.Wake();
     }
 
     private void EnterRecovering(ExportPhase phase)
@@ -270,8 +310,17 @@ public sealed partial class NbdExport : ITimerTarget
         SetPhase(phase);
         if (_state != NbdExportState.Recovering)
         {
-            // Of the episode: the server may be lost again before the log is written.
-            _lostAtMs = _loop!.NowMs;
+            // A server that is lost again and again, a moment after it has come back, is one that is lost: neither the time
+            // between the attempts nor the time limit begins anew.
+            bool wasStable = _loop!.NowMs - _readySinceMs > StableMs;
+            if (wasStable || _backoff is null)
+            {
+                _backoff = new ReconnectBackoff(_loop.NowMs, wasStable, Random.Shared);
+                _deadlineMs = _options.ReconnectTimeout == Timeout.InfiniteTimeSpan
+                    ? long.MaxValue
+                    : _loop.NowMs + (long)_options.ReconnectTimeout.TotalMilliseconds;
+            }
+
             _attempts = 0;
             _replayed = 0;
             ChangeState(NbdExportState.Recovering, _cause!.Message);
@@ -295,18 +344,25 @@ public sealed partial class NbdExport : ITimerTarget
         CancelFences();
         _fence = new ConnectionFence(_loop!);
         _fence.Start(old.All, (long)_options.FenceTimeout.TotalMilliseconds);
-        ConnectionFence fence = _fence;
-        bool hurry = _loop!.NowMs - _readySinceMs > HurryAfterMs;
-        _backoff ??= new ReconnectBackoff(_loop.NowMs, hurry, Random.Shared);
-        _reconnecting = Task.Run(() => ReconnectAsync(old, fence, _backoff, _lostAtMs, _stop.Token));
+        Search(old, _fence);
+    }
+
+    private void Search(ConnectionSet? old, ConnectionFence? fence)
+    {
+        ReconnectBackoff backoff = _backoff!;
+        long deadlineMs = _deadlineMs;
+        int generation = _generation + 1;
+        CancellationToken stop = _stop.Token;
+        _reconnecting = Task.Run(() => ReconnectAsync(old, fence, backoff, deadlineMs, generation, stop));
     }
 
     /// <summary>The control plane has found the server again, and the fence is passed.</summary>
-    private void Adopt(List<NegotiatedSocket> sockets, int unfenced)
+    private void Adopt(ConnectionSet set, int connections, int unfenced)
     {
         if (_phase != ExportPhase.Connecting || _isClosing)
         {
-            Leave(sockets);
+            set.Close(Closed());
+            set.Dispose();
             return;
         }
 
@@ -316,23 +372,72 @@ public sealed partial class NbdExport : ITimerTarget
             Log.NotFenced(_logger, unfenced, _options.FenceTimeout.TotalSeconds);
         }
 
-        _generation++;
-        Volatile.Write(ref _set, NewSet(_generation, sockets));
-        _set!.Start();
-        Volatile.Write(ref _connections, sockets.Count);
+        try
+        {
+            set.Start();
+        }
+        catch (PosixException e)
+        {
+            // A shortage of today; an exception on the loop would be the end of everything.
+            Log.AttemptFailed(_logger, e.Message);
+            set.Retire();
+            Search(null, null);
+            return;
+        }
+
+        _generation = set.Generation;
+        Volatile.Write(ref _set, set);
+        Volatile.Write(ref _connections, connections);
         if (_log is null && _acknowledged > _durable)
         {
             // Nobody can write them again. Whoever asks for durability must not hear that all is well.
             if (!_options.Shared && Info.CanFlush)
             {
-                _mayHaveLost = true;
+                _mayHaveLost = !FailFlushes();
                 Log.MayHaveLost(_logger, _acknowledged - _durable);
             }
-
-            _fingerprint?.ForgetNewerThan(_durable);
         }
 
+        // Without a log nobody writes it again; with one, a TRIM is not repeated.
+        _fingerprint?.ForgetNewerThan(_durable);
         StartCheck();
+    }
+
+    /// <summary>Fails the FLUSHes that wait: what they should cover may be lost.</summary>
+    /// <returns>False when there are none.</returns>
+    private bool FailFlushes()
+    {
+        int before = _held.Count + _flushQueue.Count;
+        foreach (BlockRequest request in _flushQueue)
+        {
+            request.Complete(BlockErrno.EIO);
+        }
+
+        _flushQueue.Clear();
+        for (int i = _held.Count - 1; i >= 0; i--)
+        {
+            if (_held[i].Operation == BlockOperation.Flush)
+            {
+                _held[i].Complete(BlockErrno.EIO);
+                _held.RemoveAt(i);
+            }
+        }
+
+        return _held.Count < before;
+    }
+
+    /// <summary>The time limit of a recovery has passed.</summary>
+    private void EndTime(string last)
+    {
+        string passed = $"the server did not come back within {_options.ReconnectTimeout.TotalSeconds:0.###} s (--reconnect-timeout); last: {last}";
+        if (_options.OnTimeout == NbdTimeoutAction.Error)
+        {
+            Fail(new NbdDisconnectedException(passed + Loss() + "; mount again when it is there"));
+        }
+        else
+        {
+            Log.StillWaiting(_logger, passed);
+        }
     }
 
     /// <summary>All is as it was: requests that waited go out, in the order in which they came.</summary>
@@ -344,7 +449,6 @@ public sealed partial class NbdExport : ITimerTarget
         if (wasLost)
         {
             _readySinceMs = _loop!.NowMs;
-            _backoff = null;
             _reconnects++;
             ChangeState(NbdExportState.Ready, _cause?.Message ?? string.Empty);
             _cause = null;
@@ -352,12 +456,13 @@ public sealed partial class NbdExport : ITimerTarget
 
         RouteHeld();
         PumpWaiting();
+        PumpFlushes();
         if (_wantsOwnFlush)
         {
             StartOwnFlush();
         }
 
-        if (_set!.Alive < _wantedConnections)
+        if (_set is { } set && set.Alive < _wantedConnections)
         {
             StartReplacing();
         }
@@ -416,6 +521,12 @@ public sealed partial class NbdExport : ITimerTarget
         }
 
         _held.Clear();
+        foreach (BlockRequest request in _flushQueue)
+        {
+            request.Complete(_closedError);
+        }
+
+        _flushQueue.Clear();
         while (_waitingForLog.TryTakeFirst(out BlockRequest? request))
         {
             request.Complete(_closedError);

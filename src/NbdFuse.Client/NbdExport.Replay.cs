@@ -43,6 +43,11 @@ public sealed partial class NbdExport
 
         if (_pending == 0)
         {
+            if (_fingerprint is not null && _log is { Count: > 0 })
+            {
+                Log.NotVerified(_logger);
+            }
+
             StartReplay();
         }
     }
@@ -60,7 +65,9 @@ public sealed partial class NbdExport
         request.Offset = _fingerprint![sample].Offset;
         request.Length = _fingerprint[sample].Length;
         request.Buffer = _checkBuffer.Memory.Slice(sample * _fingerprint.LongestSample, _fingerprint[sample].Length);
-        request.DeviceMark = sample;
+
+        // Not the number of the sample: others may move into its place before the answer comes.
+        request.DeviceMark = (long)_fingerprint[sample].Digest;
         _pending++;
         SubmitOwn(request);
     }
@@ -77,7 +84,7 @@ public sealed partial class NbdExport
         {
             _unreadable++;
         }
-        else if (Fingerprint.Digest(request.Buffer.Span) != _fingerprint![(int)request.DeviceMark].Digest)
+        else if (Fingerprint.Digest(request.Buffer.Span) != (ulong)request.DeviceMark)
         {
             Fail(new NbdDisconnectedException(
                 $"the server has another disk than before: the content of {request.Length} bytes at {request.Offset} differs; nothing was written to it"

@@ -11,9 +11,14 @@ namespace NbdFuse.Client;
 /// </content>
 public sealed partial class NbdExport
 {
+    /// <summary>How long a new connection has to live to count as one that works, in milliseconds.</summary>
+    private const long ReplacementStableMs = 10_000;
+
     private readonly BlockRequest _probe = OwnRequest(BlockRequestMarks.Probe);
     private readonly List<ConnectionFence> _fences = [];
     private NegotiatedSocket? _candidate;
+    private ReconnectBackoff? _replaceBackoff;
+    private long _replacedMs;
     private NativeBuffer? _probeBuffer;
     private Task _replacing = Task.CompletedTask;
     private bool _isReplacing;
@@ -33,14 +38,14 @@ public sealed partial class NbdExport
         fence.Start([connection], (long)_options.FenceTimeout.TotalMilliseconds);
         EventLoop loop = _loop!;
         _ = fence.Passed.ContinueWith(
-            passed => loop.Post(() => OnFencePassed(fence, passed.Result)),
+            passed => loop.Post(() => OnFencePassed(set, connection, fence, passed.Result)),
             CancellationToken.None,
             TaskContinuationOptions.None,
             TaskScheduler.Default);
         StartReplacing();
     }
 
-    private void OnFencePassed(ConnectionFence fence, int unfenced)
+    private void OnFencePassed(ConnectionSet set, NbdConnection connection, ConnectionFence fence, int unfenced)
     {
         if (!_fences.Remove(fence))
         {
@@ -48,6 +53,9 @@ public sealed partial class NbdExport
         }
 
         _openFences--;
+
+        // A set that lives for months must not keep all that it ever lost; and what does not let go is reset by this.
+        set.Discard(connection);
         if (unfenced > 0)
         {
             Log.NotFenced(_logger, unfenced, _options.FenceTimeout.TotalSeconds);
@@ -73,15 +81,21 @@ public sealed partial class NbdExport
             return;
         }
 
+        if (_replaceBackoff is null || _loop!.NowMs - _replacedMs > ReplacementStableMs)
+        {
+            // One that is lost a moment after it has joined, as by a server that takes one client only, is not a success.
+            _replaceBackoff = new ReconnectBackoff(_loop!.NowMs, hurry: false, Random.Shared);
+        }
+
         _isReplacing = true;
         ConnectionSet set = _set;
+        ReconnectBackoff backoff = _replaceBackoff;
         CancellationToken stop = _stop.Token;
-        _replacing = Task.Run(() => ReplaceAsync(set, stop));
+        _replacing = Task.WhenAll(_replacing, Task.Run(() => ReplaceAsync(set, backoff, stop)));
     }
 
-    private async Task ReplaceAsync(ConnectionSet set, CancellationToken stop)
+    private async Task ReplaceAsync(ConnectionSet set, ReconnectBackoff backoff, CancellationToken stop)
     {
-        var backoff = new ReconnectBackoff(MonotonicClock.Milliseconds, hurry: false, Random.Shared);
         NegotiatedSocket? socket = null;
         try
         {
@@ -110,7 +124,7 @@ public sealed partial class NbdExport
         {
             return await _transport.OpenAgainAsync(HandshakeOf(_options), attempt.Token).ConfigureAwait(false);
         }
-        catch (NbdException e)
+        catch (Exception e) when (e is NbdException || IsShortage(e))
         {
             Log.ReplacementFailed(_logger, e.Message);
             return null;
@@ -124,14 +138,31 @@ public sealed partial class NbdExport
 
     private void OnReplacement(ConnectionSet set, NegotiatedSocket? socket)
     {
+        if (!ReferenceEquals(set, _set))
+        {
+            // Of a run that is over; the present one has its own.
+            if (socket is not null)
+            {
+                Leave([socket]);
+            }
+
+            return;
+        }
+
         _isReplacing = false;
         if (socket is null)
         {
             return;
         }
 
-        if (!ReferenceEquals(set, _set) || _isClosing || _phase is not (ExportPhase.Ready or ExportPhase.Quiescing)
-            || SameExport.Difference(Negotiated.Export, socket.Negotiated.Export) is not null)
+        if (SameExport.Difference(Negotiated.Export, socket.Negotiated.Export) is { } difference)
+        {
+            Log.ReplacementFailed(_logger, $"another export answers: {difference}");
+            Leave([socket]);
+            return;
+        }
+
+        if (_isClosing || _candidate is not null || _phase is not (ExportPhase.Ready or ExportPhase.Quiescing))
         {
             Leave([socket]);
             return;
@@ -171,7 +202,17 @@ public sealed partial class NbdExport
 
         _candidate = null;
         _isReplacing = false;
-        _set.Add(socket);
+        try
+        {
+            _set.Add(socket);
+        }
+        catch (PosixException e)
+        {
+            Log.ReplacementFailed(_logger, e.Message);
+            return;
+        }
+
+        _replacedMs = _loop!.NowMs;
         Volatile.Write(ref _connections, _set.Alive);
         Log.Replaced(_logger, _set.Alive);
         if (_set.Alive < _wantedConnections)

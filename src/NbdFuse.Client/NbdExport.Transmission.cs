@@ -19,9 +19,6 @@ public sealed partial class NbdExport : IConnectionSetOwner
     /// <summary>Characters of a server's error text that are shown.</summary>
     private const int MaximumErrorText = 256;
 
-    private const int MarkBits = 8;
-    private const int MarkMask = (1 << MarkBits) - 1;
-
     // A request is the device's from Submit to Complete, and is in one place: at a connection (counted), held, or waiting for
     // room in the log. _order numbers them as they come.
     private readonly List<BlockRequest> _held = new(1024);
@@ -39,9 +36,19 @@ public sealed partial class NbdExport : IConnectionSetOwner
     private long _acknowledged;
     private long _durable;
 
+    // One FLUSH is at the server at a time. Those that come meanwhile share the next one. With two, the success of the second
+    // might be heard before the failure of the first, and mean nothing.
+    private readonly List<BlockRequest> _flushQueue = new(64);
+    private bool _isFlushing;
+
     // A FLUSH failed: what it should have made durable may be gone from the server's memory, though the next one succeeds.
     private bool _mustResend;
-    private int _failedFlushes;
+
+    // Changes whose effect nobody knows (failed, or answered EINTR after they were sent), and how many a FLUSH has settled.
+    private long _unclear;
+    private long _unclearFlushed;
+    private long _unclearSettled;
+    private bool _sawTrim;
     private bool _mayHaveLost;
     private bool _isOwnFlushing;
     private bool _wantsOwnFlush;
@@ -57,6 +64,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         _set.Start();
         _phase = ExportPhase.Ready;
         _stateSinceMs = loop.NowMs;
+        _readySinceMs = loop.NowMs;
         _state = NbdExportState.Ready;
     }
 
@@ -116,12 +124,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         }
         else if (request.Operation == BlockOperation.Flush)
         {
-            if (!EndFlush(request, error))
-            {
-                // Its success means nothing: what it should cover has to be written again first.
-                Hold(request);
-                return;
-            }
+            EndFlush(request, error);
         }
         else if (_fingerprint is not null && _fingerprint.IsPending(request))
         {
@@ -158,6 +161,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         if (request.IsMutating)
         {
             _fingerprint?.Forget(request.Offset, request.End);
+            _sawTrim |= request.Operation == BlockOperation.Trim;
             if (_log is not null && !TryReserve(request))
             {
                 return;
@@ -165,7 +169,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         }
         else if (request.Operation == BlockOperation.Read)
         {
-            if (_fingerprint is not null && _fingerprint.WantsRead(request, _loop!.NowMs))
+            if (_fingerprint is not null && MaySampleReads && _fingerprint.WantsRead(request, _loop!.NowMs))
             {
                 // It has to come by the buffer, to be looked at; it is one of many.
                 request.Sink = null;
@@ -205,8 +209,19 @@ public sealed partial class NbdExport : IConnectionSetOwner
         return true;
     }
 
+    // What was trimmed may read differently each time; a change with an unknown end may be undone by a crash.
+    private bool MaySampleReads => !_sawTrim && _unclear == _unclearSettled;
+
     private bool MayFlush(BlockRequest request)
     {
+        if (_isFlushing)
+        {
+            request.DeviceMark = _acknowledged;
+            _flushQueue.Add(request);
+            Tick();
+            return false;
+        }
+
         if (_mayHaveLost)
         {
             _mayHaveLost = false;
@@ -227,8 +242,9 @@ public sealed partial class NbdExport : IConnectionSetOwner
 
     private void MarkFlush(BlockRequest request)
     {
+        _isFlushing = true;
+        _unclearFlushed = _unclear;
         request.DeviceMark = _acknowledged;
-        request.DeviceState = (request.DeviceState & MarkMask) | (_failedFlushes << MarkBits);
     }
 
     private void EndChange(BlockRequest request, int error)
@@ -236,6 +252,8 @@ public sealed partial class NbdExport : IConnectionSetOwner
         _fingerprint?.Forget(request.Offset, request.End);
         if (error != 0)
         {
+            // A server knows no EINTR: that one was withdrawn, and not sent unless over an earlier connection.
+            _unclear += error == BlockErrno.EINTR && (request.DeviceState & BlockRequestMarks.Sent) == 0 ? 0 : 1;
             Unreserve(request);
             return;
         }
@@ -253,7 +271,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
 
         if (_fingerprint is not null && request.Operation == BlockOperation.Write)
         {
-            _fingerprint.NoteWrite(request, _acknowledged, _loop!.NowMs);
+            _fingerprint.NoteWrite(request, _acknowledged, _durable, _loop!.NowMs);
         }
     }
 
@@ -267,36 +285,65 @@ public sealed partial class NbdExport : IConnectionSetOwner
         }
     }
 
-    /// <returns>False when the FLUSH has to be sent once more.</returns>
-    private bool EndFlush(BlockRequest request, int error)
+    private void EndFlush(BlockRequest request, int error)
     {
-        if (error != 0)
+        _isFlushing = false;
+        if (error == 0)
         {
-            _failedFlushes = (_failedFlushes + 1) & 0xffff;
-            _mustResend = _log is { Count: > 0 };
-            return true;
-        }
-
-        if (_log is not null && request.DeviceState >> MarkBits != _failedFlushes)
-        {
-            return false;
-        }
-
-        if (request.DeviceMark > _durable)
-        {
-            _durable = request.DeviceMark;
+            _durable = Math.Max(_durable, request.DeviceMark);
+            _unclearSettled = _unclearFlushed;
             _log?.ReleaseUntil(_durable);
-            PumpWaiting();
+            _wantsOwnFlush = false;
+        }
+        else if (error == BlockErrno.EINTR)
+        {
+            // Withdrawn before it was sent: it says nothing about anything, and nobody else may be answered by it.
+            PumpFlushes();
+            return;
+        }
+        else
+        {
+            _mustResend = _log is { Count: > 0 };
         }
 
-        return true;
+        // Those that came after the last change that this one covers are answered by it, too.
+        for (int i = 0; i < _flushQueue.Count; i++)
+        {
+            if (_flushQueue[i].DeviceMark <= request.DeviceMark)
+            {
+                _flushQueue[i].Complete(_flushQueue[i].IsAbandoned ? BlockErrno.EINTR : error);
+                _flushQueue.RemoveAt(i--);
+            }
+        }
+
+        PumpWaiting();
+        PumpFlushes();
+        if (error == 0 && _log is not null && (!_waitingForLog.IsEmpty || _log.IsHalfFull))
+        {
+            StartOwnFlush();
+        }
+    }
+
+    /// <summary>Sends the next FLUSH, which answers all that wait.</summary>
+    private void PumpFlushes()
+    {
+        if (_isFlushing || _flushQueue.Count == 0 || _phase != ExportPhase.Ready)
+        {
+            return;
+        }
+
+        BlockRequest next = _flushQueue[0];
+        _flushQueue.RemoveAt(0);
+        Route(next);
     }
 
     private void EndSample(BlockRequest request, int error)
     {
-        if (error == 0)
+        if (error == 0 && MaySampleReads && _fingerprint!.IsPendingValid)
         {
-            _fingerprint!.EndRead(request, _acknowledged, _loop!.NowMs);
+            // What no entry of the log touches depends on nothing that could be lost.
+            bool depends = _log is null ? _acknowledged > _durable : _log.Touches(request.Offset, request.End);
+            _fingerprint.EndRead(request, depends ? _acknowledged : _durable, _durable, _loop!.NowMs);
         }
         else
         {
@@ -312,7 +359,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
             return;
         }
 
-        if (_phase != ExportPhase.Ready || _loop!.NowMs < _flushNotBeforeMs)
+        if (_phase != ExportPhase.Ready || _isFlushing || _loop!.NowMs < _flushNotBeforeMs)
         {
             _wantsOwnFlush = true;
             Tick();
@@ -339,25 +386,19 @@ public sealed partial class NbdExport : IConnectionSetOwner
         _isOwnFlushing = false;
         if (error != 0)
         {
-            // Not again at once: a server with a full disk would be flooded.
-            _flushNotBeforeMs = _loop!.NowMs + FlushAgainMs;
-            Log.OwnFlushFailed(_logger, Errno.Name(error), _log!.Bytes);
-        }
-
-        if (!EndFlush(_ownFlush, error))
-        {
+            // Ever more rarely: each one stops everything and writes the log again, and a full disk does not get better by it.
+            _flushAgainMs = Math.Min(Math.Max(2 * _flushAgainMs, FirstFlushAgainMs), LongestFlushAgainMs);
+            _flushNotBeforeMs = _loop!.NowMs + _flushAgainMs;
             _wantsOwnFlush = true;
-        }
-        else if (error == 0 && (!_waitingForLog.IsEmpty || _log!.IsHalfFull))
-        {
-            StartOwnFlush();
-        }
-
-        if (error != 0 || _wantsOwnFlush)
-        {
-            _wantsOwnFlush = true;
+            Log.OwnFlushFailed(_logger, Errno.Name(error), _log!.Bytes, _flushAgainMs / 1000);
             Tick();
         }
+        else
+        {
+            _flushAgainMs = 0;
+        }
+
+        EndFlush(_ownFlush, error);
     }
 
     /// <summary>Sends changes for which there is room now.</summary>

@@ -82,7 +82,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         List<NegotiatedSocket> sockets = [];
         try
         {
-            await OpenAllAsync(transport, sockets, options, logger, cancellationToken).ConfigureAwait(false);
+            await OpenAllAsync(transport, sockets, options, anyAddress: true, logger, cancellationToken).ConfigureAwait(false);
             return new NbdExport(transport, sockets, options, logger);
         }
         catch
@@ -98,11 +98,15 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         NbdTransport transport,
         List<NegotiatedSocket> sockets,
         NbdExportOptions options,
+        bool anyAddress,
         ILogger logger,
         CancellationToken cancellationToken)
     {
         NbdHandshakeOptions handshake = HandshakeOf(options);
-        sockets.Add(await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false));
+        Task<NegotiatedSocket> first = anyAddress
+            ? transport.OpenAsync(handshake, cancellationToken)
+            : transport.OpenAgainAsync(handshake, cancellationToken);
+        sockets.Add(await first.ConfigureAwait(false));
         if (sockets[0].Negotiated.Export.CanMultiConn && transport.Target.CanMultiConn)
         {
             await OpenMoreAsync(transport, handshake, sockets, options.Connections, logger, cancellationToken)

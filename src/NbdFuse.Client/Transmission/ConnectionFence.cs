@@ -41,6 +41,13 @@ internal sealed class ConnectionFence : ITimerTarget
                 continue;
             }
 
+            if (connection.IsCutOff)
+            {
+                // Our end is dead, and reads as closed; the server's may be alive, and go on with what it has.
+                _unwatched++;
+                continue;
+            }
+
             var watched = new Watched(this, connection.Descriptor);
             if (_loop.Add(connection.Descriptor, EpollEvents.In, watched) == 0)
             {
@@ -70,7 +77,7 @@ internal sealed class ConnectionFence : ITimerTarget
     {
         foreach (Watched watched in _open)
         {
-            // Closing becomes a reset: the server's system throws away what the server has not read yet.
+            // Closing becomes a reset, so that at least what still lies in our own buffer is not sent any more.
             _ = Posix.SetLingerZero(watched.Descriptor);
         }
 

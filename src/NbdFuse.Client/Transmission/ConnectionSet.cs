@@ -35,6 +35,7 @@ internal sealed class ConnectionSet : IConnectionOwner
     private Mover[] _usableMovers;
     private long _smallCount;
     private int _nextLarge;
+    private int _failing;
 
     /// <summary>Makes the set; <see cref="Start"/> joins it to the loop.</summary>
     /// <param name="generation">Its number.</param>
@@ -81,6 +82,12 @@ internal sealed class ConnectionSet : IConnectionOwner
     /// <summary>Connections that still work.</summary>
     public int Alive { get; private set; }
 
+    /// <summary>
+    /// A connection is giving its requests back, and its owner has not heard of the reason yet: they must wait, since there may
+    /// be a fence to pass.
+    /// </summary>
+    public bool IsFailing => Volatile.Read(ref _failing) != 0;
+
     /// <summary>Joins the loop. On its thread, or before it runs.</summary>
     public void Start()
     {
@@ -98,10 +105,21 @@ internal sealed class ConnectionSet : IConnectionOwner
 
     /// <summary>Adds a connection to the same run of the server, in the place of a lost one.</summary>
     /// <param name="socket">Socket after the handshake; owned from here on.</param>
+    /// <exception cref="PosixException">There are no resources for it.</exception>
     public void Add(NegotiatedSocket socket)
     {
         bool isSmall = _small.Length < _wantedSmall;
         var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this);
+        try
+        {
+            connection.Start();
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+
         Volatile.Write(ref _all, [.. _all, connection]);
         if (isSmall)
         {
@@ -113,7 +131,22 @@ internal sealed class ConnectionSet : IConnectionOwner
         }
 
         Alive++;
-        connection.Start();
+    }
+
+    /// <summary>
+    /// Frees a connection that is out of use and behind its fence. One of a mover stays until the set is retired: there are
+    /// no more of those than there were at first.
+    /// </summary>
+    /// <param name="connection">A failed connection.</param>
+    public void Discard(NbdConnection connection)
+    {
+        if (Array.Exists(_movers, mover => mover.Connections.Contains(connection)) || !_all.Contains(connection))
+        {
+            return;
+        }
+
+        Volatile.Write(ref _all, Array.FindAll(_all, other => !ReferenceEquals(other, connection)));
+        connection.Dispose();
     }
 
     /// <summary>Gives a request to one of the connections. It goes out with the next <see cref="Flush"/>.</summary>
@@ -265,8 +298,12 @@ internal sealed class ConnectionSet : IConnectionOwner
         _owner.OnErrorText(request, error, text);
 
     /// <inheritdoc/>
+    void IConnectionOwner.OnConnectionFailing() => Interlocked.Increment(ref _failing);
+
+    /// <inheritdoc/>
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason) => OnLoop(() =>
     {
+        Interlocked.Decrement(ref _failing);
         Remove(connection);
         _owner.OnConnectionFailed(this, connection, reason);
     });

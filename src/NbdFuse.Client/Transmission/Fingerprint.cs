@@ -24,6 +24,7 @@ internal sealed class Fingerprint
     private readonly FingerprintSample[] _samples = new FingerprintSample[Capacity];
     private long _nextMs = long.MinValue;
     private int _next;
+    private int _taken;
     private BlockRequest? _pending;
     private long _pendingStart;
     private long _pendingEnd;
@@ -65,15 +66,19 @@ internal sealed class Fingerprint
     /// <param name="request">The READ.</param>
     public bool IsPending(BlockRequest request) => ReferenceEquals(request, _pending);
 
+    /// <summary>Whether the READ that is sampled may still be: no change has touched its place meanwhile.</summary>
+    public bool IsPendingValid => _pendingEnd > _pendingStart;
+
     /// <summary>Takes the sample.</summary>
     /// <param name="request">The READ, which has succeeded.</param>
-    /// <param name="acknowledged">Changes acknowledged so far: its content may depend on each of them.</param>
+    /// <param name="mark">Acknowledged changes that its content may depend on.</param>
+    /// <param name="durable">Changes that are durable.</param>
     /// <param name="nowMs">Monotonic milliseconds.</param>
-    public void EndRead(BlockRequest request, long acknowledged, long nowMs)
+    public void EndRead(BlockRequest request, long mark, long durable, long nowMs)
     {
-        if (_pendingEnd > _pendingStart)
+        if (IsPendingValid)
         {
-            Add(request, acknowledged, nowMs);
+            Add(request, mark, durable, nowMs);
         }
 
         _pending = null;
@@ -85,12 +90,13 @@ internal sealed class Fingerprint
     /// <summary>Notes a WRITE that was acknowledged.</summary>
     /// <param name="request">The WRITE.</param>
     /// <param name="acknowledged">Changes acknowledged so far, this one included.</param>
+    /// <param name="durable">Changes that are durable.</param>
     /// <param name="nowMs">Monotonic milliseconds.</param>
-    public void NoteWrite(BlockRequest request, long acknowledged, long nowMs)
+    public void NoteWrite(BlockRequest request, long acknowledged, long durable, long nowMs)
     {
         if (nowMs >= _nextMs)
         {
-            Add(request, acknowledged, nowMs);
+            Add(request, acknowledged, durable, nowMs);
         }
     }
 
@@ -152,14 +158,32 @@ internal sealed class Fingerprint
     private static ulong Mix(ulong hash, ulong word) =>
         BitOperations.RotateLeft((hash ^ word) * 0xFF51AFD7ED558CCD, 31) * 0xC4CEB9FE1A85EC53;
 
-    private void Add(BlockRequest request, long acknowledged, long nowMs)
+    /// <summary>
+    /// What can be compared after a crash is worth more than what can't yet: without that, a writer that never flushes would
+    /// soon leave nothing to recognise the disk by.
+    /// </summary>
+    private int Victim(long durable)
     {
-        _nextMs = Count < EagerSamples ? nowMs : nowMs + (Count < Capacity ? FillMs : RefreshMs);
+        for (int i = 0; i < Count; i++)
+        {
+            if (_samples[i].Acknowledged > durable)
+            {
+                return i;
+            }
+        }
+
+        return _next++ % Capacity;
+    }
+
+    private void Add(BlockRequest request, long acknowledged, long durable, long nowMs)
+    {
+        // The first ones at once, once: a small working set that is changed again and again would keep the number small.
+        _nextMs = _taken++ < EagerSamples ? nowMs : nowMs + (Count < Capacity ? FillMs : RefreshMs);
         int length = (int)Math.Min(request.Length, LongestSample);
 
         // Two digests of one place would be a waste, and a READ may come for a place that is there already.
         Forget(request.Offset, request.Offset + length);
-        int index = Count < Capacity ? Count++ : _next++ % Capacity;
+        int index = Count < Capacity ? Count++ : Victim(durable);
         _samples[index] = new FingerprintSample
         {
             Offset = request.Offset,

@@ -43,8 +43,11 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         _outbox = outbox;
         _owner = owner;
         _loop.AddTurnHook(this);
-        _loop.Failed += failure => owner.OnConnectionFailed(
-            _connections[0], new NbdDisconnectedException($"a mover thread failed: {failure.Message}"));
+        _loop.Failed += failure =>
+        {
+            owner.OnConnectionFailing();
+            owner.OnConnectionFailed(_connections[0], new NbdDisconnectedException($"a mover thread failed: {failure.Message}"));
+        };
     }
 
     /// <inheritdoc/>
@@ -189,6 +192,9 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
 
         _hasEnded = true;
     }
+
+    /// <inheritdoc/>
+    void IConnectionOwner.OnConnectionFailing() => _owner.OnConnectionFailing();
 
     /// <inheritdoc/>
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason) =>

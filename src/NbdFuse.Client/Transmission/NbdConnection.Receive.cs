@@ -97,7 +97,7 @@ internal sealed partial class NbdConnection
             : _table.Count == 0 && _start == _end
             ? "the server closed the connection; is it still running?"
             : $"the server closed the connection with {_table.Count} requests in flight; is it still running?";
-        Fail(new NbdDisconnectedException(reason), isPeerClosed: IsClosedByPeer(result));
+        FailBySocket(new NbdDisconnectedException(reason), result);
     }
 
     private Span<byte> NextReceiveSpan()

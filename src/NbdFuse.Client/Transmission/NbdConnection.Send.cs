@@ -35,10 +35,10 @@ internal sealed partial class NbdConnection
             }
             else if (sent < 0)
             {
-                Fail(
+                FailBySocket(
                     new NbdDisconnectedException(
                         $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"),
-                    isPeerClosed: IsClosedByPeer(sent));
+                    sent);
             }
             else
             {
@@ -47,8 +47,6 @@ internal sealed partial class NbdConnection
             }
         }
     }
-
-    private static bool IsClosedByPeer(int result) => result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
 
     private static NbdCommand CommandOf(BlockOperation operation) => operation switch
     {

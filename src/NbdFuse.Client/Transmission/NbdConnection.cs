@@ -69,6 +69,12 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     public bool IsPeerClosed { get; private set; }
 
     /// <summary>
+    /// The reason for <see cref="Failure"/> was an error of our socket, as after a network that was cut: what the server does
+    /// with its end cannot be learned any more. A socket that has told its error once reads as if the peer had closed.
+    /// </summary>
+    public bool IsCutOff { get; private set; }
+
+    /// <summary>
     /// A change was with the server when the connection failed: the server may still execute it, at any later time.
     /// </summary>
     public bool HasGhosts { get; private set; }
@@ -123,9 +129,18 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
 
     /// <summary>Ends the connection, and gives back every request that it holds.</summary>
     /// <param name="reason">Why. Later reasons are echoes and ignored.</param>
-    public void Fail(NbdException reason) => Fail(reason, isPeerClosed: false);
+    public void Fail(NbdException reason) => Fail(reason, isPeerClosed: false, isCutOff: false);
 
-    private void Fail(NbdException reason, bool isPeerClosed)
+    /// <summary>Ends the connection because of what a call on its socket returned.</summary>
+    /// <param name="reason">Why.</param>
+    /// <param name="result">0 for the end of the stream, or a negative errno.</param>
+    internal void FailBySocket(NbdException reason, int result)
+    {
+        bool isPeerClosed = result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
+        Fail(reason, isPeerClosed, !isPeerClosed);
+    }
+
+    private void Fail(NbdException reason, bool isPeerClosed, bool isCutOff)
     {
         if (_failure is not null)
         {
@@ -135,6 +150,8 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         // The cause first, so that nothing new gets in; then the table is emptied.
         _failure = reason;
         IsPeerClosed = isPeerClosed;
+        IsCutOff = isCutOff;
+        _owner.OnConnectionFailing();
         Leave();
         int error = _shutdownSeen ? BlockErrno.ESHUTDOWN : Lost;
         for (int index = 0; index < _table.Capacity; index++)

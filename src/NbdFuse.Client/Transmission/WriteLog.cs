@@ -50,7 +50,7 @@ internal sealed class WriteLog : IDisposable
     public int Capacity { get; }
 
     /// <summary>Longest WRITE that the log takes, in bytes: half of it, so that one does not wait for all others.</summary>
-    public int MaximumPayload => Capacity / 2;
+    public int MaximumPayload => Capacity / 2 / Granularity * Granularity;
 
     /// <summary>Bytes of payload in the log. May be asked on any thread.</summary>
     public long Bytes => Math.Max(0, Volatile.Read(ref _tail) - Volatile.Read(ref _head));
@@ -142,13 +142,19 @@ internal sealed class WriteLog : IDisposable
     public List<ReplayPiece> Plan()
     {
         List<ReplayPiece> plan = [];
-        RangeSet covered = new();
         List<(long Start, long End)> news = [];
+        RangePainter painter = new(Count);
+        for (long index = Released; index < Appended; index++)
+        {
+            ref WriteLogEntry entry = ref _entries[(int)(index % _entries.Length)];
+            painter.Announce(entry.Offset, entry.Offset + entry.Length);
+        }
+
         for (long index = Appended - 1; index >= Released; index--)
         {
             ref WriteLogEntry entry = ref _entries[(int)(index % _entries.Length)];
             news.Clear();
-            covered.Add(entry.Offset, entry.Offset + entry.Length, news);
+            painter.Paint(entry.Offset, entry.Offset + entry.Length, news);
             if (entry.Operation == BlockOperation.Trim)
             {
                 continue;
@@ -176,6 +182,23 @@ internal sealed class WriteLog : IDisposable
         // The oldest first, as they were asked for.
         plan.Reverse();
         return plan;
+    }
+
+    /// <summary>Whether the content of a range depends on an entry.</summary>
+    /// <param name="start">First byte.</param>
+    /// <param name="end">First byte after it.</param>
+    public bool Touches(long start, long end)
+    {
+        for (long index = Released; index < Appended; index++)
+        {
+            ref WriteLogEntry entry = ref _entries[(int)(index % _entries.Length)];
+            if (entry.Offset < end && start < entry.Offset + entry.Length)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>The payload of a piece; valid while its entry is in the log.</summary>

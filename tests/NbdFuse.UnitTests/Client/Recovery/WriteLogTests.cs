@@ -170,19 +170,27 @@ public sealed class WriteLogTests
     }
 
     [Fact]
-    public void Ranges_tell_what_is_new()
+    public void Painter_tells_what_is_new()
     {
         var random = new Random(7);
         for (int round = 0; round < 200; round++)
         {
-            var set = new RangeSet();
-            bool[] there = new bool[200];
-            for (int i = 0; i < 40; i++)
+            (int Start, int End)[] ranges = [.. Enumerable.Range(0, 40).Select(_ =>
             {
                 int start = random.Next(190);
-                int end = start + random.Next(1, 200 - start);
+                return (start, start + random.Next(1, 200 - start));
+            })];
+            var painter = new RangePainter(ranges.Length);
+            foreach ((int start, int end) in ranges)
+            {
+                painter.Announce(start, end);
+            }
+
+            bool[] there = new bool[200];
+            foreach ((int start, int end) in ranges)
+            {
                 List<(long Start, long End)> news = [];
-                set.Add(start, end, news);
+                painter.Paint(start, end, news);
                 bool[] told = new bool[200];
                 foreach ((long from, long to) in news)
                 {
@@ -197,6 +205,46 @@ public sealed class WriteLogTests
                 }
             }
         }
+    }
+
+    [Fact]
+    public void Full_log_of_the_largest_size_is_planned_in_time()
+    {
+        // A hang of the loop would be a hang of the device: the plan must not grow with the square of the entries.
+        var random = new Random(3);
+        var painter = new RangePainter(300_000);
+        long[] starts = [.. Enumerable.Range(0, 300_000).Select(_ => random.NextInt64(1L << 40) & ~4095)];
+        foreach (long start in starts)
+        {
+            painter.Announce(start, start + 8192);
+        }
+
+        List<(long Start, long End)> news = [];
+        foreach (long start in starts)
+        {
+            painter.Paint(start, start + 8192, news);
+        }
+
+        Assert.InRange(news.Count, 290_000, 600_000);
+    }
+
+    [Fact]
+    public void Log_knows_what_depends_on_it()
+    {
+        using var log = new WriteLog(0, 512);
+        Append(log, Write(4096, 512, 1));
+        Assert.True(log.Touches(0, 4097));
+        Assert.False(log.Touches(0, 4096));
+        Assert.False(log.Touches(4608, 9000));
+        log.ReleaseUntil(1);
+        Assert.False(log.Touches(0, 9000));
+    }
+
+    [Fact]
+    public void Longest_write_is_whole_blocks_of_any_size()
+    {
+        using var log = new WriteLog(320 * 1024, 65536);
+        Assert.Equal(0, log.MaximumPayload % 65536);
     }
 
     private static void Append(WriteLog log, BlockRequest request)

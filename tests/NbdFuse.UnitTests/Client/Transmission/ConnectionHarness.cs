@@ -224,6 +224,10 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
     void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text) =>
         ErrorTexts.Enqueue((error, Encoding.UTF8.GetString(text)));
 
+    void IConnectionOwner.OnConnectionFailing()
+    {
+    }
+
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason)
     {
         Interlocked.Increment(ref _failures);
