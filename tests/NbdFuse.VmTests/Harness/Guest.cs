@@ -22,7 +22,7 @@ namespace NbdFuse.VmTests.Harness;
 public sealed class Guest : IAsyncDisposable
 {
     /// <summary>How long a command may take when nothing else is said.</summary>
-    public static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan DefaultTimeout = TimeSpan.FromMinutes(3);
 
     // With a dump of what is blocked, and on a busy machine.
     private static readonly TimeSpan DumpTimeout = TimeSpan.FromSeconds(10);
