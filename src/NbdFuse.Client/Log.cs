@@ -94,7 +94,7 @@ internal static partial class Log
     [LoggerMessage(1213, LogLevel.Debug, "one of {Connections} connections is lost: {Reason}")]
     public static partial void OneLost(ILogger logger, int connections, string reason);
 
-    [LoggerMessage(1214, LogLevel.Information, "a lost connection is replaced, there are {Connections} again")]
+    [LoggerMessage(1214, LogLevel.Debug, "a lost connection is replaced, there are {Connections} again")]
     public static partial void Replaced(ILogger logger, int connections);
 
     [LoggerMessage(1215, LogLevel.Debug, "cannot replace a lost connection yet: {Reason}")]

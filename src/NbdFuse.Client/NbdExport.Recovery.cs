@@ -100,7 +100,6 @@ public sealed partial class NbdExport : ITimerTarget
         if (_phase is ExportPhase.Checking or ExportPhase.Replaying && _state == NbdExportState.Recovering && nowMs >= _deadlineMs)
         {
             // The search has its own look at the time; here the server is there, and does not answer.
-            _deadlineMs = long.MaxValue;
             EndTime("it accepts connections and does not answer");
         }
 
@@ -142,7 +141,9 @@ public sealed partial class NbdExport : ITimerTarget
         }
         else if (request.Operation == BlockOperation.Flush)
         {
+            // If it failed over there, nobody heard of it, and the next one would succeed and mean nothing.
             _isFlushing = false;
+            _mustResend |= (request.DeviceState & BlockRequestMarks.Sent) != 0 && _log is { Count: > 0 };
         }
 
         if (request.DeviceOrder < 0)
@@ -376,10 +377,11 @@ public sealed partial class NbdExport : ITimerTarget
         {
             set.Start();
         }
-        catch (PosixException e)
+        catch (Exception e) when (IsShortage(e))
         {
             // A shortage of today; an exception on the loop would be the end of everything.
             Log.AttemptFailed(_logger, e.Message);
+            set.Close(Closed());
             set.Retire();
             Search(null, null);
             return;
@@ -429,6 +431,7 @@ public sealed partial class NbdExport : ITimerTarget
     /// <summary>The time limit of a recovery has passed.</summary>
     private void EndTime(string last)
     {
+        _deadlineMs = long.MaxValue;
         string passed = $"the server did not come back within {_options.ReconnectTimeout.TotalSeconds:0.###} s (--reconnect-timeout); last: {last}";
         if (_options.OnTimeout == NbdTimeoutAction.Error)
         {

@@ -91,7 +91,8 @@ public sealed partial class NbdExport
         ConnectionSet set = _set;
         ReconnectBackoff backoff = _replaceBackoff;
         CancellationToken stop = _stop.Token;
-        _replacing = Task.WhenAll(_replacing, Task.Run(() => ReplaceAsync(set, backoff, stop)));
+        Task task = Task.Run(() => ReplaceAsync(set, backoff, stop));
+        _replacing = _replacing.IsCompleted ? task : Task.WhenAll(_replacing, task);
     }
 
     private async Task ReplaceAsync(ConnectionSet set, ReconnectBackoff backoff, CancellationToken stop)
@@ -108,6 +109,11 @@ public sealed partial class NbdExport
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             return;
+        }
+        catch (Exception e)
+        {
+            // A fault of this program must not be the last that is heard of the lost connection.
+            Log.ReplacementFailed(_logger, $"{e.GetType().Name}: {e.Message}");
         }
 
         if (!_loop!.Post(() => OnReplacement(set, socket)) && socket is not null)

@@ -94,7 +94,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
     public void EndTurn()
     {
         _set?.TakeFinished();
-        if (_phase != ExportPhase.Ready || _held.Count > 0)
+        if (_phase != ExportPhase.Ready || _held.Count > 0 || _flushQueue.Count > 0)
         {
             Advance();
         }
@@ -327,14 +327,12 @@ public sealed partial class NbdExport : IConnectionSetOwner
     /// <summary>Sends the next FLUSH, which answers all that wait.</summary>
     private void PumpFlushes()
     {
-        if (_isFlushing || _flushQueue.Count == 0 || _phase != ExportPhase.Ready)
+        while (!_isFlushing && _flushQueue.Count > 0 && _phase == ExportPhase.Ready)
         {
-            return;
+            BlockRequest next = _flushQueue[0];
+            _flushQueue.RemoveAt(0);
+            Route(next);
         }
-
-        BlockRequest next = _flushQueue[0];
-        _flushQueue.RemoveAt(0);
-        Route(next);
     }
 
     private void EndSample(BlockRequest request, int error)

@@ -125,7 +125,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         foreach (NegotiatedSocket socket in sockets)
         {
-            NbdConnection.SayGoodbye(socket.Socket.Value);
+            _ = NbdConnection.SayGoodbye(socket.Socket.Value);
             socket.Socket.Dispose();
         }
     }

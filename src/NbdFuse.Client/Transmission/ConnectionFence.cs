@@ -48,7 +48,7 @@ internal sealed class ConnectionFence : ITimerTarget
                 continue;
             }
 
-            var watched = new Watched(this, connection.Descriptor);
+            var watched = new Watched(this, connection);
             if (_loop.Add(connection.Descriptor, EpollEvents.In, watched) == 0)
             {
                 _open.Add(watched);
@@ -116,7 +116,8 @@ internal sealed class ConnectionFence : ITimerTarget
         _open.Remove(watched);
         if (received is not 0 and not -Errno.ECONNRESET and not -Errno.EPIPE)
         {
-            // Broken, which does not mean that the server has let go.
+            // Broken, which does not mean that the server has let go; and the socket tells it only once.
+            watched.Connection.NoteCutOff();
             _unwatched++;
         }
 
@@ -126,9 +127,11 @@ internal sealed class ConnectionFence : ITimerTarget
         }
     }
 
-    private sealed class Watched(ConnectionFence fence, int descriptor) : IEventHandler
+    private sealed class Watched(ConnectionFence fence, NbdConnection connection) : IEventHandler
     {
-        public int Descriptor => descriptor;
+        public NbdConnection Connection => connection;
+
+        public int Descriptor => connection.Descriptor;
 
         public void OnEvents(EpollEvents events) => fence.Drain(this);
     }

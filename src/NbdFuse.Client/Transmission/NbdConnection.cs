@@ -75,7 +75,8 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     public bool IsCutOff { get; private set; }
 
     /// <summary>
-    /// A change was with the server when the connection failed: the server may still execute it, at any later time.
+    /// A change or a FLUSH was with the server when the connection failed: the server may still execute it, at any later time. A
+    /// FLUSH that fails then makes the server forget, and the next one succeed.
     /// </summary>
     public bool HasGhosts { get; private set; }
 
@@ -134,11 +135,12 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>Ends the connection because of what a call on its socket returned.</summary>
     /// <param name="reason">Why.</param>
     /// <param name="result">0 for the end of the stream, or a negative errno.</param>
-    internal void FailBySocket(NbdException reason, int result)
-    {
-        bool isPeerClosed = result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
-        Fail(reason, isPeerClosed, !isPeerClosed);
-    }
+    internal void FailBySocket(NbdException reason, int result) => Fail(reason, IsClosedByPeer(result), !IsClosedByPeer(result));
+
+    /// <summary>The socket told, after the failure, that it is cut off.</summary>
+    internal void NoteCutOff() => IsCutOff = true;
+
+    private static bool IsClosedByPeer(int result) => result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
 
     private void Fail(NbdException reason, bool isPeerClosed, bool isCutOff)
     {
@@ -161,7 +163,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
                 if (_table[index].SentAt != long.MaxValue)
                 {
                     request.DeviceState |= BlockRequestMarks.Sent;
-                    HasGhosts |= request.IsMutating;
+                    HasGhosts |= request.IsMutating || request.Operation == BlockOperation.Flush;
                 }
 
                 _owner.OnRequestEnded(_table.Remove(index), error);
@@ -190,7 +192,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
             return;
         }
 
-        SayGoodbye(_fd);
+        _ = SayGoodbye(_fd);
         _failure = new NbdDisconnectedException("the connection was closed");
         Leave();
     }
@@ -221,24 +223,24 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <param name="reason">Why.</param>
     public void GiveUp(NbdException reason)
     {
-        if (_failure is null && _vectors.Count == 0)
-        {
-            SayGoodbye(_fd);
-        }
+        int sent = _failure is null && _vectors.Count == 0 ? SayGoodbye(_fd) : -Errno.EAGAIN;
 
-        Fail(reason);
+        // An error of the socket is told once, to whoever asks first.
+        Fail(reason, isPeerClosed: false, isCutOff: sent < 0 && sent != -Errno.EAGAIN && !IsClosedByPeer(sent));
     }
 
     /// <summary>Sends NBD_CMD_DISC over a socket in the transmission phase and closes its sending side.</summary>
     /// <param name="fd">The socket.</param>
-    public static void SayGoodbye(int fd)
+    /// <returns>Bytes that were sent, or a negative errno.</returns>
+    public static int SayGoodbye(int fd)
     {
         Span<byte> header = stackalloc byte[NbdRequestHeader.Size];
         NbdRequestHeader.Write(header, 0, NbdCommand.Disc, 0, 0, 0);
 
         // An idle socket's buffer takes 28 bytes; a server that is gone already needs no farewell.
-        _ = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
+        int sent = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
         _ = Posix.Shutdown(fd, SocketConstants.SHUT_WR);
+        return sent;
     }
 
     /// <inheritdoc/>

@@ -12,6 +12,8 @@ public sealed class LogBoundTests
 {
     private const int Size = 4 << 20;
 
+    private static NbdExportOptions TwoConnections => new() { Connections = 2, Movers = 0 };
+
     private static NbdExportOptions Small => new() { Connections = 1, WriteLogBytes = WriteLog.SmallestBytes };
 
     [Fact]
@@ -88,43 +90,70 @@ public sealed class LogBoundTests
         Assert.Empty(harness.Changes);
     }
 
-    [Fact]
-    public async Task Flush_that_was_under_way_when_another_failed_is_not_believed()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Flushes_that_come_meanwhile_share_one_and_its_answer(bool fails)
     {
         await using var server = new VolatileServer(Size);
-        var second = new TaskCompletionSource();
-        int flushes = 0;
-        server.Before = async (script, request) =>
-        {
-            if (request.Command != NbdCommand.Flush)
-            {
-                return 0;
-            }
-
-            int number = Interlocked.Increment(ref flushes);
-            if (number == 1)
-            {
-                // Both are there before one is answered.
-                await second.Task.WaitAsync(script.Stop);
-                return (uint)NbdError.Io;
-            }
-
-            second.TrySetResult();
-            return 0;
-        };
+        using var held = new HeldFlush(server, fails);
         server.Start();
-        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(
-            server.SocketPath, new NbdExportOptions { Connections = 2, Movers = 0 });
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath, TwoConnections);
         await harness.Driver.Write(0, 4096, 1);
+        Task<int>[] early = [.. Enumerable.Range(0, 20).Select(_ => harness.Driver.Run(BlockOperation.Flush))];
+        await held.Arrived;
 
-        // Eight in a row take one connection; the 64th small one takes the other.
-        Task<int>[] all = [.. Enumerable.Range(0, 70).Select(_ => harness.Driver.Run(BlockOperation.Flush))];
-        int[] errors = await Task.WhenAll(all);
-        Assert.Equal(1, errors.Count(error => error == BlockErrno.EIO));
-        Assert.Equal(2, server.Seen(NbdCommand.Write).Count);
+        // The other connection: acknowledged after the FLUSH was sent, and so not covered by it.
+        await harness.Driver.Write(131072, 65536, 1);
+        Task<int>[] late = [.. Enumerable.Range(0, 20).Select(_ => harness.Driver.Run(BlockOperation.Flush))];
+        await harness.Driver.OnLoop(() => { });
+        Assert.All(early.Concat(late), task => Assert.False(task.IsCompleted));
+        held.Release();
+        Assert.All(await Task.WhenAll(early), error => Assert.Equal(fails ? BlockErrno.EIO : 0, error));
+        Assert.All(await Task.WhenAll(late), error => Assert.Equal(0, error));
+        Assert.Equal(2, server.Seen(NbdCommand.Flush).Count);
+        Assert.Equal(fails ? 4 : 2, server.Seen(NbdCommand.Write).Count);
+        Assert.Equal(NbdCommand.Flush, server.Requests[^1].Command);
         Assert.Equal(0, harness.Export.WriteLogBytes);
-        int rewrite = server.Requests.FindLastIndex(request => request.Command == NbdCommand.Write);
-        Assert.Contains(server.Requests.Skip(rewrite), request => request.Command == NbdCommand.Flush);
+    }
+
+    [Fact]
+    public async Task Flush_that_was_lost_with_its_connection_may_have_failed()
+    {
+        await using var server = new VolatileServer(Size);
+        int lost = 0;
+        server.Before = (script, request) => request.Command == NbdCommand.Flush && Interlocked.Exchange(ref lost, 1) == 0
+            ? Task.FromException<uint>(new ScriptException("this connection ends"))
+            : Task.FromResult(0u);
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath, TwoConnections);
+        await harness.Driver.Write(0, 4096, 1);
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+
+        // Its failure would have been told to nobody, and would have made this one succeed.
+        Assert.Equal(
+            [NbdCommand.Write, NbdCommand.Write, NbdCommand.Flush],
+            server.Requests.Where(request => request.Command != NbdCommand.Read).Select(request => request.Command));
+        Assert.Empty(harness.Changes);
+    }
+
+    [Fact]
+    public async Task Flush_that_was_withdrawn_has_not_failed()
+    {
+        await using var server = new VolatileServer(Size);
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        await harness.Driver.Write(0, 4096, 1);
+        Task<int> withdrawn = Task.FromResult(0);
+        await harness.Driver.OnLoop(() =>
+        {
+            // Both in one turn, at whose end it would have been sent.
+            (withdrawn, Action abandon) = harness.Driver.Begin(BlockOperation.Flush);
+            abandon();
+        });
+        Assert.Equal(BlockErrno.EINTR, await withdrawn);
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+        Assert.Equal([NbdCommand.Write, NbdCommand.Flush], server.Requests.Select(request => request.Command));
     }
 
     [Fact]
@@ -218,5 +247,29 @@ public sealed class LogBoundTests
         server.Start();
         await harness.Reconnected();
         PatternData.AssertEqual(PatternData.Create(1, 0, 100 * 8192), server.Durable().AsSpan(0, 100 * 8192));
+    }
+
+    /// <summary>The first FLUSH is held by the server until the test lets it go.</summary>
+    private sealed class HeldFlush : IDisposable
+    {
+        private readonly TaskCompletionSource _arrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public HeldFlush(VolatileServer server, bool fails) => server.Before = async (script, request) =>
+        {
+            if (request.Command != NbdCommand.Flush || !_arrived.TrySetResult())
+            {
+                return 0;
+            }
+
+            await _release.Task.WaitAsync(script.Stop);
+            return fails ? (uint)NbdError.Io : 0;
+        };
+
+        public Task Arrived => Deadline.Within(_arrived.Task, "the flush to arrive");
+
+        public void Release() => _release.TrySetResult();
+
+        public void Dispose() => Release();
     }
 }
