@@ -1,3 +1,4 @@
+using NbdFuse.Client.Transmission;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Client;
@@ -33,6 +34,9 @@ public sealed partial class NbdExport
 
     /// <summary>Most bytes that the write log can hold; 0 without a log.</summary>
     public long WriteLogCapacity => _log?.Capacity ?? 0;
+
+    /// <summary>The present connections, for tests that break them. On the loop.</summary>
+    internal ConnectionSet? Set => _set;
 
     private void ChangeState(NbdExportState state, string cause)
     {

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using NbdFuse.Protocol;
 
@@ -12,6 +13,7 @@ public sealed class VolatileServer : IAsyncDisposable
     private readonly TempDirectory _directory = new();
     private readonly Lock _lock = new();
     private readonly List<Change> _unflushed = [];
+    private readonly List<ScriptedRequest> _requests = [];
     private readonly Random _random;
     private byte[] _durable;
     private byte[] _memory;
@@ -33,6 +35,9 @@ public sealed class VolatileServer : IAsyncDisposable
     /// <summary>Where it listens, while it does.</summary>
     public string SocketPath => _directory["volatile.sock"];
 
+    /// <summary>Where it listens by TCP instead; null for the unix socket. A port of 0 is chosen by the first start, and kept.</summary>
+    public IPEndPoint? EndPoint { get; set; }
+
     /// <summary>What the export is. Size is that of the disk.</summary>
     public ScriptedExport Export { get; set; } = new()
     {
@@ -52,8 +57,17 @@ public sealed class VolatileServer : IAsyncDisposable
     /// </summary>
     public Func<NbdScript, ScriptedRequest, Task<uint>>? Before { get; set; }
 
-    /// <summary>All requests since the last start, in the order of execution.</summary>
-    public List<ScriptedRequest> Requests { get; } = [];
+    /// <summary>A copy of all requests since the last start, in the order of execution.</summary>
+    public IReadOnlyList<ScriptedRequest> Requests
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _requests];
+            }
+        }
+    }
 
     /// <summary>Connections since the beginning.</summary>
     public int Connections => Volatile.Read(ref _connections);
@@ -82,7 +96,7 @@ public sealed class VolatileServer : IAsyncDisposable
     {
         lock (_lock)
         {
-            return [.. Requests.Where(request => request.Command == command)];
+            return [.. _requests.Where(request => request.Command == command)];
         }
     }
 
@@ -95,6 +109,17 @@ public sealed class VolatileServer : IAsyncDisposable
         _unflushed.Clear();
     }
 
+    /// <summary>Changes what readers see, as a write that failed half way; a crash forgets it.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Bytes.</param>
+    public void Scribble(long offset, int length)
+    {
+        lock (_lock)
+        {
+            _memory.AsSpan((int)offset, length).Fill(0xEE);
+        }
+    }
+
     /// <summary>Begins to listen.</summary>
     public void Start()
     {
@@ -102,10 +127,10 @@ public sealed class VolatileServer : IAsyncDisposable
         _tasks = [];
         lock (_lock)
         {
-            Requests.Clear();
+            _requests.Clear();
         }
 
-        _listener = NbdUris.Listen(ServerTransport.Unix, _directory, "volatile.sock");
+        _listener = EndPoint is null ? NbdUris.Listen(ServerTransport.Unix, _directory, "volatile.sock") : ListenByTcp(EndPoint);
         _tasks.Add(AcceptAsync(_listener, _stop.Token));
     }
 
@@ -135,6 +160,15 @@ public sealed class VolatileServer : IAsyncDisposable
     {
         await CrashAsync().ConfigureAwait(false);
         _directory.Dispose();
+    }
+
+    private Socket ListenByTcp(IPEndPoint endPoint)
+    {
+        var listener = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(endPoint);
+        listener.Listen(64);
+        EndPoint = (IPEndPoint)listener.LocalEndPoint!;
+        return listener;
     }
 
     private Task[] Snapshot()
@@ -197,7 +231,7 @@ public sealed class VolatileServer : IAsyncDisposable
         lock (_lock)
         {
             script.Stop.ThrowIfCancellationRequested();
-            Requests.Add(request);
+            _requests.Add(request);
             error = error != 0 ? error : Execute(request, ref data);
         }
 

@@ -79,6 +79,9 @@ internal sealed class ConnectionSet : IConnectionOwner
     /// <summary>Every connection that the set was made of, dead ones included.</summary>
     public IReadOnlyList<NbdConnection> All => Volatile.Read(ref _all);
 
+    /// <summary>The threads for large payloads.</summary>
+    public IReadOnlyList<Mover> Movers => _movers;
+
     /// <summary>Connections that still work.</summary>
     public int Alive { get; private set; }
 

@@ -1,7 +1,11 @@
+using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Client;
+using NbdFuse.Client.Transmission;
+using NbdFuse.Native;
 using NbdFuse.Protocol;
 using NbdFuse.TestKit;
+using NbdFuse.UnitTests.Client.Handshake;
 using Xunit;
 
 namespace NbdFuse.UnitTests.Client.Recovery;
@@ -111,13 +115,73 @@ public sealed class FenceTests
         Assert.Equal(BlockErrno.EIO, await stuck);
     }
 
-    private static Task<RecoveryHarness> OpenAsync(VolatileServer server, double fenceSeconds) =>
-        RecoveryHarness.OpenAsync(server.SocketPath, new NbdExportOptions
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Connection_that_was_cut_off_is_given_all_the_time_though_its_socket_reads_as_closed(int connections)
+    {
+        await using var server = new VolatileServer(Size);
+        using var ghost = new Ghost(server, closes: true);
+        server.Start();
+        var logger = new CapturingLogger();
+        await using RecoveryHarness harness = await OpenAsync(server, fenceSeconds: 0.3, connections, logger);
+        Task<int> stuck = ghost.Write(harness, 1);
+        await ghost.Arrived;
+        await harness.Driver.OnLoop(() =>
+        {
+            // What recv(2) tells after TCP_USER_TIMEOUT, once; then it tells the end of the stream.
+            NbdConnection connection = harness.Export.Set!.All.Single(connection => connection.InFlight > 0);
+            connection.FailBySocket(new NbdDisconnectedException("cut off"), -Errno.ETIMEDOUT);
+        });
+        ghost.Close();
+        Assert.Equal(0, await stuck);
+        await Deadline.Until(() => logger.Entries.Any(entry => entry.Text.Contains("did not close within 0.3 s")), "the warning");
+    }
+
+    [Fact]
+    public async Task What_a_mover_gives_back_waits_for_the_fence_although_nobody_has_told_of_the_loss_yet()
+    {
+        await using var server = new VolatileServer(Size);
+        using var ghost = new Ghost(server);
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath, new NbdExportOptions
         {
             Connections = 2,
-            Movers = 0,
-            FenceTimeout = TimeSpan.FromSeconds(fenceSeconds),
+            Movers = 1,
+            LargeBytes = 4096,
+            FenceTimeout = TimeSpan.FromSeconds(600),
         });
+        Task<int> stuck = ghost.Write(harness, 1);
+        await ghost.Arrived;
+        await harness.Driver.OnLoop(() =>
+        {
+            // In the middle of a turn: at its end there are requests from the mover, and no word of why.
+            using var given = new ManualResetEventSlim();
+            Mover mover = harness.Export.Set!.Movers[0];
+            Assert.True(mover.Post(() =>
+            {
+                mover.Connections[0].Fail(new NbdDisconnectedException("given up"));
+                given.Set();
+            }));
+            Assert.True(given.Wait(Deadline.Default));
+        });
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Read, 65536, 512));
+        Assert.Empty(server.Seen(NbdCommand.Write));
+        ghost.Release();
+        Assert.Equal(0, await stuck);
+        Assert.Equal(2, server.Seen(NbdCommand.Write).Count);
+    }
+
+    private static Task<RecoveryHarness> OpenAsync(VolatileServer server, double fenceSeconds, int connections = 2, ILogger? logger = null) =>
+        RecoveryHarness.OpenAsync(
+            server.SocketPath,
+            new NbdExportOptions
+            {
+                Connections = connections,
+                Movers = 0,
+                FenceTimeout = TimeSpan.FromSeconds(fenceSeconds),
+            },
+            logger);
 
     /// <summary>The server talks nonsense on the connection for large payloads, so that all of them are given up.</summary>
     private static async Task BreakAsync(VolatileServer server, RecoveryHarness harness)
@@ -142,11 +206,18 @@ public sealed class FenceTests
     {
         private readonly TaskCompletionSource _arrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _close = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public Ghost(VolatileServer server) => server.Before = async (script, request) =>
+        public Ghost(VolatileServer server, bool closes = false) => server.Before = async (script, request) =>
         {
             if (request.Command == NbdCommand.Write && request.Offset == 0 && _arrived.TrySetResult())
             {
+                if (closes)
+                {
+                    await _close.Task.WaitAsync(script.Stop);
+                    script.Close();
+                }
+
                 await _release.Task.WaitAsync(script.Stop);
             }
 
@@ -164,6 +235,8 @@ public sealed class FenceTests
 
         public Task<int> Write(RecoveryHarness harness, byte value) =>
             harness.Driver.Run(BlockOperation.Write, 0, 4096, 0, Payload(value));
+
+        public void Close() => _close.TrySetResult();
 
         public void Release() => _release.TrySetResult();
 

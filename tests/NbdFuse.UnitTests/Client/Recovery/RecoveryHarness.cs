@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Client;
 using NbdFuse.TestKit;
@@ -24,9 +25,11 @@ internal sealed class RecoveryHarness : IAsyncDisposable
 
     public NbdExportStateChange[] Changes => [.. _changes];
 
-    public static async Task<RecoveryHarness> OpenAsync(string socketPath, NbdExportOptions? options = null) =>
-        new(new ExportDriver(await NbdExport.OpenAsync(
-            new UnixTarget(socketPath), options ?? new NbdExportOptions { Connections = 1 }, NullLogger.Instance)));
+    public static Task<RecoveryHarness> OpenAsync(string socketPath, NbdExportOptions? options = null, ILogger? logger = null) =>
+        OpenAsync(new UnixTarget(socketPath), options ?? new NbdExportOptions { Connections = 1 }, logger);
+
+    public static async Task<RecoveryHarness> OpenAsync(NbdTarget target, NbdExportOptions options, ILogger? logger = null) =>
+        new(new ExportDriver(await NbdExport.OpenAsync(target, options, logger ?? NullLogger.Instance)));
 
     /// <summary>Waits for a state.</summary>
     public Task Becomes(NbdExportState state) => Deadline.Until(() => Export.State == state, $"the export to be {state}");

@@ -190,4 +190,138 @@ public sealed class SameServerTests
         Assert.True(failed > 3);
         Assert.Equal(65536, Assert.Single(server.Seen(NbdCommand.Write)).Offset);
     }
+
+    [Fact]
+    public async Task Another_disk_is_recognised_by_a_read_of_what_waits_for_no_flush()
+    {
+        await using var server = new VolatileServer(Size);
+        server.Replace(PatternData.Create(1, 0, Size));
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        await harness.Driver.Write(0, 4096, 2);
+        await harness.Driver.Read(131072, 4096);
+        await server.CrashAsync();
+        server.Replace(new byte[Size]);
+        server.Start();
+        Assert.Contains("4096 bytes at 131072", await harness.Fails(), StringComparison.Ordinal);
+        Assert.Empty(server.Seen(NbdCommand.Write));
+    }
+
+    [Fact]
+    public async Task Write_that_is_withdrawn_during_the_comparison_disturbs_nothing()
+    {
+        await using var server = new VolatileServer(Size);
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        for (int i = 0; i < 8; i++)
+        {
+            await harness.Driver.Write(i * 65536, 4096, (ulong)i + 1);
+        }
+
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+        await server.CrashAsync();
+        await harness.Becomes(NbdExportState.Recovering);
+        (Task<int> write, Action abandon) = harness.Driver.Begin(BlockOperation.Write, 0, 4096);
+        var compared = new TaskCompletionSource();
+        var goOn = new TaskCompletionSource();
+        server.Before = async (script, request) =>
+        {
+            compared.TrySetResult();
+            await goOn.Task.WaitAsync(script.Stop);
+            return 0;
+        };
+        server.Start();
+        await Deadline.Within(compared.Task, "the comparison");
+        abandon();
+        Assert.Equal(BlockErrno.EINTR, await write);
+        goOn.SetResult();
+        await harness.Reconnected();
+        Assert.True(server.Seen(NbdCommand.Read).Count >= 8);
+        Assert.Empty(server.Seen(NbdCommand.Write));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Read_beside_a_write_that_was_lost_proves_nothing(bool wasExecuted)
+    {
+        await using var server = new VolatileServer(Size);
+        server.Replace(PatternData.Create(1, 0, Size));
+        var arrived = new TaskCompletionSource();
+        server.Before = async (script, request) =>
+        {
+            if (request.Command == NbdCommand.Write && arrived.TrySetResult())
+            {
+                await script.StaySilent();
+                throw new OperationCanceledException();
+            }
+
+            return 0;
+        };
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(
+            server.SocketPath, new NbdExportOptions { Connections = 2, Movers = 0 });
+        byte[] payload = GC.AllocateArray<byte>(65536, pinned: true);
+        Array.Fill(payload, (byte)9);
+        Task<int> write = harness.Driver.Run(BlockOperation.Write, 0, payload.Length, 0, payload);
+        await Deadline.Within(arrived.Task, "the write");
+        await harness.Driver.Read(0, 4096);
+        await server.CrashAsync();
+        if (wasExecuted)
+        {
+            byte[] disk = server.Durable();
+            payload.CopyTo(disk, 0);
+            server.Replace(disk);
+        }
+
+        server.Start();
+        Assert.Equal(0, await write);
+        Assert.Equal(1, harness.Export.Reconnects);
+        PatternData.AssertEqual(payload, server.Memory().AsSpan(0, payload.Length));
+    }
+
+    [Fact]
+    public async Task Trim_that_the_server_forgot_is_no_other_disk()
+    {
+        await using var server = new VolatileServer(Size);
+        server.Replace(PatternData.Create(1, 0, Size));
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Trim, 0, 65536));
+        await harness.Driver.Read(0, 4096);
+        await server.CrashAsync();
+        server.Start();
+        await harness.Reconnected();
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+        await server.CrashAsync();
+        server.Start();
+        await harness.Reconnected(2);
+    }
+
+    [Fact]
+    public async Task Write_that_failed_and_left_something_in_memory_is_no_other_disk()
+    {
+        await using var server = new VolatileServer(Size);
+        server.Replace(PatternData.Create(1, 0, Size));
+        int failed = 0;
+        server.Before = (_, request) =>
+        {
+            // Half of it reached the cache, and is gone with the crash.
+            if (request.Command == NbdCommand.Write && Interlocked.Exchange(ref failed, 1) == 0)
+            {
+                server.Scribble(request.Offset, 2048);
+                return Task.FromResult((uint)NbdError.Io);
+            }
+
+            return Task.FromResult(0u);
+        };
+        server.Start();
+        await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        Assert.Equal(BlockErrno.EIO, await harness.Driver.Run(BlockOperation.Write, 0, 4096));
+        await harness.Driver.Read(0, 4096);
+        await server.CrashAsync();
+        server.Start();
+        await harness.Reconnected();
+        PatternData.AssertEqual(PatternData.Create(1, 0, 4096), await harness.Driver.Read(0, 4096));
+    }
 }
