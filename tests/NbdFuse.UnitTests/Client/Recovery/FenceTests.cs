@@ -146,21 +146,22 @@ public sealed class FenceTests
         server.Start();
         await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath, new NbdExportOptions
         {
-            Connections = 2,
+            // Two of them are the mover's: the other one would take what the first gives back.
+            Connections = 4,
             Movers = 1,
             LargeBytes = 4096,
             FenceTimeout = TimeSpan.FromSeconds(600),
         });
         Task<int> stuck = ghost.Write(harness, 1);
         await ghost.Arrived;
-        await harness.Driver.OnLoop(() =>
+        await harness.Driver.AtTurnEnd(() =>
         {
-            // In the middle of a turn: at its end there are requests from the mover, and no word of why.
+            // In the middle of a turn: there are requests from the mover, and no word of why before the next one.
             using var given = new ManualResetEventSlim();
             Mover mover = harness.Export.Set!.Movers[0];
             Assert.True(mover.Post(() =>
             {
-                mover.Connections[0].Fail(new NbdDisconnectedException("given up"));
+                mover.Connections.Single(connection => connection.InFlight > 0).Fail(new NbdDisconnectedException("given up"));
                 given.Set();
             }));
             Assert.True(given.Wait(Deadline.Default));

@@ -11,6 +11,7 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
 {
     private readonly EventLoop _loop = new("test loop", new EventLoopOptions { SpinMicroseconds = 0 });
     private readonly RequestQueue _queue;
+    private Action? _atTurnEnd;
 
     public ExportDriver(NbdExport export, bool checkContract = true)
     {
@@ -71,6 +72,18 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
         await Deadline.Within(done.Task, "the loop");
     }
 
+    /// <summary>Runs something at the end of a turn, after the posted actions, and before the device is told of the end.</summary>
+    public Task AtTurnEnd(Action action)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Assert.True(_loop.Post(() => _atTurnEnd = () =>
+        {
+            action();
+            done.SetResult();
+        }));
+        return Deadline.Within(done.Task, "the end of a turn");
+    }
+
     public async Task<byte[]> Read(long offset, int length)
     {
         byte[] buffer = GC.AllocateArray<byte>(length, pinned: true);
@@ -87,6 +100,7 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
 
     public void OnTurnEnd()
     {
+        Interlocked.Exchange(ref _atTurnEnd, null)?.Invoke();
         do
         {
             _queue.Ready.Run();
