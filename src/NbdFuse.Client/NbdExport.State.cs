@@ -7,6 +7,7 @@ namespace NbdFuse.Client;
 public sealed partial class NbdExport
 {
     private volatile NbdExportState _state = NbdExportState.Connecting;
+    private volatile string? _outage;
     private long _stateSinceMs;
     private int _generation = 1;
     private int _reconnects;
@@ -19,6 +20,9 @@ public sealed partial class NbdExport
 
     /// <summary>What the export can do at present. May be asked on any thread.</summary>
     public NbdExportState State => _state;
+
+    /// <summary>Why requests wait at present for the server to come back; null when they do not. May be asked on any thread.</summary>
+    public string? Outage => _outage;
 
     /// <summary>Number of the server's run that the export is connected to, or was last, from 1. May be asked on any thread.</summary>
     public int Generation => Volatile.Read(ref _generation);
@@ -51,6 +55,7 @@ public sealed partial class NbdExport
             WriteLogBytes,
             _replayed,
             _attempts);
+        _outage = state == NbdExportState.Recovering ? change.Cause : null;
         _state = state;
         _stateSinceMs = nowMs;
         switch (state)

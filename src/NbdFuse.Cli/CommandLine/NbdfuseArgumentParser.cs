@@ -144,20 +144,9 @@ internal static class NbdfuseArgumentParser
         },
         OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
         OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
-        OptionId.ReconnectTimeout => result with
-        {
-            ReconnectTimeout = argument == "never" ? Timeout.InfiniteTimeSpan : ReadSeconds("--reconnect-timeout", argument!, " or \"never\""),
-        },
+        OptionId.ReconnectTimeout => result with { ReconnectTimeout = ReadReconnectTimeout(argument!) },
         OptionId.RequestTimeout => result with { RequestTimeout = ReadSeconds("--request-timeout", argument!, string.Empty) },
-        OptionId.OnTimeout => result with
-        {
-            OnTimeout = argument switch
-            {
-                "error" => NbdTimeoutAction.Error,
-                "wait" => NbdTimeoutAction.Wait,
-                _ => throw new UsageException($"--on-timeout is \"error\" or \"wait\", not \"{argument}\"", showUsage: false),
-            },
-        },
+        OptionId.OnTimeout => result with { OnTimeout = ReadOnTimeout(argument!) },
         OptionId.WriteLog => result with { WriteLogBytes = ReadWriteLog(argument!) },
         OptionId.Shared => result with { Shared = true },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
@@ -175,7 +164,26 @@ internal static class NbdfuseArgumentParser
             : throw new UsageException(
                 $"{option} is a number of seconds from 0 to {MaximumSeconds}{alternative}, not \"{text}\"", showUsage: false);
 
-    private static long ReadWriteLog(string text) =>
+    /// <summary>Reads the value of --reconnect-timeout.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static TimeSpan ReadReconnectTimeout(string text) =>
+        text == "never" ? Timeout.InfiniteTimeSpan : ReadSeconds("--reconnect-timeout", text, " or \"never\"");
+
+    /// <summary>Reads the value of --on-timeout.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static NbdTimeoutAction ReadOnTimeout(string text) => text switch
+    {
+        "error" => NbdTimeoutAction.Error,
+        "wait" => NbdTimeoutAction.Wait,
+        _ => throw new UsageException($"--on-timeout is \"error\" or \"wait\", not \"{text}\"", showUsage: false),
+    };
+
+    /// <summary>Reads the value of --write-log.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static long ReadWriteLog(string text) =>
         SizeText.TryParse(text, out long bytes) && (bytes == 0 || bytes is >= MinimumWriteLog and <= MaximumWriteLog)
             ? bytes
             : throw new UsageException(
