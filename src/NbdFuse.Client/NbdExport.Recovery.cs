@@ -109,12 +109,14 @@ public sealed partial class NbdExport : ITimerTarget
             StartOwnFlush();
         }
 
-        if (!_waitingForLog.IsEmpty || _held.Count > 0 || _flushQueue.Count > 0 || _wantsOwnFlush
-            || _phase is ExportPhase.Leaving or ExportPhase.Checking or ExportPhase.Replaying)
+        if (!_waitingForLog.IsEmpty || _held.Count > 0 || _flushQueue.Count > 0 || _wantsOwnFlush || HasLimit)
         {
             Tick();
         }
     }
+
+    // The server is there, and might never answer.
+    private bool HasLimit => _phase is ExportPhase.Leaving or ExportPhase.Checking or ExportPhase.Replaying;
 
     private void Hold(BlockRequest request)
     {
@@ -334,6 +336,10 @@ public sealed partial class NbdExport : ITimerTarget
     {
         _phase = phase;
         _phaseSinceMs = _loop!.NowMs;
+        if (HasLimit)
+        {
+            Tick();
+        }
     }
 
     private void StartReconnecting()

@@ -245,6 +245,24 @@ public sealed class FuseInterruptTests
     }
 
     [Fact]
+    public void Close_does_not_wait_for_a_server_that_is_away_and_fsync_does()
+    {
+        using FakeKernel kernel = new();
+        Assert.Equal(0, kernel.Answer(kernel.SendWrite(0, FakeKernel.Pattern(512, 1))).Error);
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = true;
+            kernel.Session.IsStalled = () => true;
+        });
+        ulong fsync = kernel.Send(FuseOpcode.Fsync, new FuseFsyncIn());
+        Assert.Equal(0, kernel.Ask(FuseOpcode.Flush, new FuseFlushIn { Handle = 1 }).Error);
+        Assert.Equal(1, kernel.OnLoop(() => kernel.Queue.InFlight));
+        Assert.True(kernel.Session.HasUnflushedWrites);
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(fsync).Error);
+    }
+
+    [Fact]
     public void Long_zeroing_gets_more_time()
     {
         using FakeKernel kernel = new(
