@@ -83,6 +83,56 @@ public sealed class ReconnectTests
     }
 
     [Fact]
+    public async Task Server_that_falls_silent_does_not_hang_callers_of_a_mount_with_a_request_timeout()
+    {
+        await using var server = new VolatileServer(4 << 20);
+        server.Before = static async (script, request) =>
+        {
+            if (request.Offset >= 1 << 20)
+            {
+                await script.StaySilent();
+                throw new OperationCanceledException();
+            }
+
+            return 0;
+        };
+        server.Start();
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            $"nbd+unix:///?socket={server.SocketPath}", "--request-timeout=0.5", "-C", "1");
+        using (MountedFile file = mount.Open(Direct))
+        {
+            file.Write(0, PatternData.Create(1, 0, 4096));
+            Assert.Equal(-Errno.ETIMEDOUT, file.TryRead(1 << 20, new byte[4096]));
+
+            // It stands behind the other one: the connection lives, and nobody reconnects for a slow request.
+            Assert.Equal(-Errno.ETIMEDOUT, file.TryRead(0, new byte[4096]));
+            Assert.Equal(-Errno.ETIMEDOUT, file.TryWrite(0, new byte[4096]));
+            Assert.Equal(-Errno.ETIMEDOUT, file.Fsync());
+        }
+
+        Assert.Contains("--request-timeout", mount.Error);
+        Assert.DoesNotContain("reconnecting", mount.Error);
+    }
+
+    [Theory]
+    [InlineData("INT")]
+    [InlineData("TERM")]
+    public async Task Second_signal_ends_at_once_while_the_server_is_away_and_somebody_waits(string signal)
+    {
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 4 << 20 });
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "-v");
+        using MountedFile file = mount.Open(Direct);
+        file.Write(0, new byte[4096]);
+        server.Kill();
+        await Deadline.Until(() => mount.Error.Contains("the server is lost, reconnecting"), "the loss to be noticed");
+        Task<int> read = Task.Factory.StartNew(() => file.TryRead(0, new byte[4096]), TaskCreationOptions.LongRunning);
+        mount.Signal(signal);
+        await Deadline.Until(() => mount.Error.Contains($"signal SIG{signal}: unmounting"), "the first signal");
+        Assert.Equal(137, await mount.EndBySignalAsync(signal));
+        Assert.True(await Deadline.Within(read, "the read") < 0);
+    }
+
+    [Fact]
     public async Task Another_disk_at_the_address_is_refused_and_gives_errors()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "1M");
