@@ -75,7 +75,7 @@ internal static class Rehearsal
     /// <param name="loggers">The log.</param>
     private static async Task LoseAsync(string path, MemoryExport memory, TimeSpan reconnectTimeout, ILoggerFactory loggers)
     {
-        NbdServer server = await StartAsync(path, memory).ConfigureAwait(false);
+        NbdServer? server = await StartAsync(path, memory).ConfigureAwait(false);
         RehearsedExport? rehearsed = null;
         try
         {
@@ -89,6 +89,7 @@ internal static class Rehearsal
 
             await rehearsed.RunAsync(BlockOperation.Write).ConfigureAwait(false);
             await server.DisposeAsync().ConfigureAwait(false);
+            server = null;
             if (reconnectTimeout != TimeSpan.Zero)
             {
                 server = await StartAsync(path, memory).ConfigureAwait(false);
@@ -105,7 +106,10 @@ internal static class Rehearsal
                 await rehearsed.DisposeAsync().ConfigureAwait(false);
             }
 
-            await server.DisposeAsync().ConfigureAwait(false);
+            if (server is not null)
+            {
+                await server.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
