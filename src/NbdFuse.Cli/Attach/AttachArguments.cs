@@ -9,6 +9,9 @@ internal sealed record AttachArguments
     /// <summary>The export.</summary>
     public required NbdUri Uri { get; init; }
 
+    /// <summary>Whether and how connections are encrypted.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
+
     /// <summary>The driver: one of <see cref="DeviceDrivers.Names"/>.</summary>
     public string Driver { get; init; } = DeviceDrivers.Automatic;
 
@@ -29,6 +32,12 @@ internal sealed record AttachArguments
 
     /// <summary>What to do when the server is lost; the rest of these options is set elsewhere. Not of the driver nbd.</summary>
     public NbdExportOptions Recovery { get; init; } = new();
+
+    /// <summary>File with the trace by which is read ahead, or null.</summary>
+    public string? PrefetchFile { get; init; }
+
+    /// <summary>File for a trace of what is read, or null.</summary>
+    public string? RecordFile { get; init; }
 
     /// <summary>What is asked of the driver nbd alone.</summary>
     public NbdDriverOptions Nbd { get; init; } = new();

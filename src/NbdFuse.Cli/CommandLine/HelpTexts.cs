@@ -45,6 +45,12 @@ internal static class HelpTexts
             --write-log SIZE   unflushed writes kept for a server that crashes
                                (default: 16M; 0: none)
             --shared           others write to the export, too: no write log
+            --record FILE      record which blocks are read, in their order
+            --prefetch FILE    read those of an earlier record ahead
+            --tls=off|allow|require
+                               encrypt (default: require for nbds://, else off)
+            --tls-certificates DIR, --tls-psk FILE, --tls-hostname NAME
+                               whom to trust, and who we are
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 
@@ -57,6 +63,7 @@ internal static class HelpTexts
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
             nbdfuse help [info|list|serve|attach|detach|status|initramfs]
 
         Other options:

@@ -72,6 +72,24 @@ internal enum OptionId
     /// <summary>--shared.</summary>
     Shared,
 
+    /// <summary>--prefetch.</summary>
+    Prefetch,
+
+    /// <summary>--record.</summary>
+    Record,
+
     /// <summary>--export.</summary>
     Export,
+
+    /// <summary>--tls.</summary>
+    Tls,
+
+    /// <summary>--tls-certificates.</summary>
+    TlsCertificates,
+
+    /// <summary>--tls-hostname.</summary>
+    TlsHostName,
+
+    /// <summary>--tls-psk.</summary>
+    TlsPsk,
 }

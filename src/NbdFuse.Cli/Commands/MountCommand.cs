@@ -34,7 +34,7 @@ internal static class MountCommand
         FuseMountOptions options = Options(arguments);
         MountTarget target = MountTarget.Resolve(arguments.MountPoint, logger);
         PidFile.Check(arguments.PidFile);
-        RefuseTls(arguments);
+        var traces = ExportTraces.Load(arguments.PrefetchFile, arguments.RecordFile);
 
         FuseMount? mount = null;
         NbdExport? export = null;
@@ -45,7 +45,7 @@ internal static class MountCommand
         {
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
             mount = FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, traces: traces);
         }
         catch
         {
@@ -75,15 +75,6 @@ internal static class MountCommand
         return arguments.ReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
     }
 
-    private static void RefuseTls(NbdfuseArguments arguments)
-    {
-        if (arguments.RequiresTls)
-        {
-            throw new NbdException(
-                "TLS (nbds://) is not supported yet, and a connection without it is refused; use nbd:// over a network you trust, or a tunnel");
-        }
-    }
-
     private static async Task<NbdExport> OpenAsync(
         NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, TerminationSignals signals)
     {
@@ -93,6 +84,7 @@ internal static class MountCommand
             ReadOnly = options.IsReadOnly,
             Connections = arguments.Target!.CanMultiConn ? arguments.Connections : 1,
             Movers = arguments.Movers ?? -1,
+            Transport = new NbdTransportOptions { Tls = arguments.Tls },
             ReconnectTimeout = arguments.ReconnectTimeout,
             OnTimeout = arguments.OnTimeout,
             WriteLogBytes = arguments.WriteLogBytes,

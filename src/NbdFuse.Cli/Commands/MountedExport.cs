@@ -26,7 +26,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
-    private readonly ExportCache? _cache;
+    private readonly ExportLayers _layers;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _told = Task.CompletedTask;
@@ -41,8 +41,15 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="isPinned">
     /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
     /// </param>
+    /// <param name="traces">What is read ahead by a trace, and recorded.</param>
     public MountedExport(
-        NbdExport export, FuseMount mount, NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, bool isPinned = false)
+        NbdExport export,
+        FuseMount mount,
+        NbdfuseArguments arguments,
+        FuseMountOptions options,
+        ILoggerFactory loggers,
+        bool isPinned = false,
+        ExportTraces? traces = null)
     {
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
@@ -53,9 +60,16 @@ internal sealed class MountedExport : IAsyncDisposable
         IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
 
         // What others write must be seen: with them there is no cache.
-        _cache = arguments.Shared ? null : ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        _layers = ExportLayers.Over(
+            stack,
+            export.Info,
+            ready,
+            arguments.Shared ? 0 : arguments.CacheBytes,
+            arguments.Shared ? 0 : arguments.ReadAheadBytes,
+            arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
+            loggers.CreateLogger(ErrorText.Program));
         var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
-        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
+        _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
         if (isPinned)
         {
@@ -137,6 +151,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
+        _layers.SuspendAfter(_loop, Failure);
     }
 
     /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>
@@ -246,7 +261,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
-        _cache?.Dispose();
+        await _layers.DisposeAsync().ConfigureAwait(false);
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.

@@ -30,6 +30,9 @@ public sealed record NbdTransportOptions
     /// </summary>
     public TimeSpan CommandExitTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Whether and how connections are encrypted.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
+
     /// <summary>
     /// Resolves host names, in the order in which the addresses are to be tried. Null: the system's resolver.
     /// </summary>
