@@ -30,6 +30,9 @@ internal sealed record AttachArguments
     /// <summary>Connections, 1 to 1024.</summary>
     public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
 
+    /// <summary>What to do when the server is lost; the rest of these options is set elsewhere. Not of the driver nbd.</summary>
+    public NbdExportOptions Recovery { get; init; } = new();
+
     /// <summary>File with the trace by which is read ahead, or null.</summary>
     public string? PrefetchFile { get; init; }
 

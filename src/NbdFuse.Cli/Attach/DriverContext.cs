@@ -26,7 +26,7 @@ internal sealed record DriverContext(
     public bool IsReadOnly => Arguments.ReadOnly || MountOptions.IsReadOnly;
 
     /// <summary>What is read ahead by a trace, and recorded.</summary>
-    public ExportTraces Traces { get; } = ExportTraces.Load(Arguments.PrefetchFile, Arguments.RecordFile);
+    public ExportTraces Traces { get; } = ExportTraces.Load(Arguments.Recovery.Shared ? null : Arguments.PrefetchFile, Arguments.RecordFile);
 
     /// <summary>Where the server is.</summary>
     public NbdTarget Target { get; } = NbdTarget.FromUri(Arguments.Uri);
@@ -36,7 +36,7 @@ internal sealed record DriverContext(
     /// <returns>The export; the caller owns it.</returns>
     public Task<NbdExport> OpenExportAsync(CancellationToken interrupted) => NbdExport.OpenAsync(
         Target,
-        new NbdExportOptions
+        Arguments.Recovery with
         {
             ExportName = Arguments.Uri.ExportName,
             ReadOnly = IsReadOnly,

@@ -82,6 +82,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         };
         nbd.AddTo(command, driver, foreground);
         tls.AddTo(command);
+        var recovery = new RecoveryVerbOptions();
+        recovery.AddTo(command);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -107,6 +109,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 RecordFile = result.GetValue(record),
                 PrefetchFile = result.GetValue(prefetch),
                 Nbd = nbd.Read(result),
+                Recovery = recovery.Read(result),
                 IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],
             };
