@@ -45,6 +45,7 @@ internal sealed class TlsPump
     private bool _goodbyeSaid;
     private long _closingSince;
     private volatile NbdConnectException? _failure;
+    private volatile bool _isCutOff;
 
     /// <summary>Prepares the pump; the handshake is over.</summary>
     /// <param name="session">The session; owned from <see cref="Start"/> on.</param>
@@ -63,6 +64,12 @@ internal sealed class TlsPump
 
     /// <summary>Why TLS broke, or null. It is set before the user of the connection sees its end.</summary>
     public NbdConnectException? Failure => _failure;
+
+    /// <summary>
+    /// Whether the session broke otherwise than by the server's close: what the server does with its end cannot be learned. It is
+    /// set before the user sees the end of the stream, which looks the same in both cases.
+    /// </summary>
+    public bool IsCutOff => _isCutOff;
 
     /// <summary>Whether anything has come from inside TLS: until then a silent end may mean that the server refused us.</summary>
     public bool HasReceived => _hasReceived;
@@ -93,6 +100,7 @@ internal sealed class TlsPump
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
+            _isCutOff = true;
             Log.TlsBroken(_logger, e.Message);
         }
         finally
@@ -350,6 +358,7 @@ internal sealed class TlsPump
         // The end of the stream says enough: servers close without close_notify, and may be killed.
         if (_failure is null && _session.Failure is { IsSilentClose: false } failure)
         {
+            _isCutOff = true;
             _failure = _errors.Describe(failure);
             Log.TlsBroken(_logger, _failure.Message);
         }

@@ -66,6 +66,9 @@ internal sealed class TlsUpgrade : IDisposable
         channel.Continue(Socket!, Explain);
     }
 
+    /// <summary>Whether the line outside of TLS broke, rather than was closed by the server.</summary>
+    public bool IsCutOff() => _pump!.IsCutOff;
+
     /// <summary>Closes the connection inside TLS; for failures.</summary>
     public void Dispose() => Socket?.Dispose();
 

@@ -114,7 +114,7 @@ internal sealed class ConnectionFence : ITimerTarget
 
         _loop.Remove(watched.Descriptor);
         _open.Remove(watched);
-        if (received is not 0 and not -Errno.ECONNRESET and not -Errno.EPIPE)
+        if (!watched.Connection.IsClosedByPeer(received))
         {
             // Broken, which does not mean that the server has let go; and the socket tells it only once.
             watched.Connection.NoteCutOff();

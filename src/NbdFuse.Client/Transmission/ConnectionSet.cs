@@ -61,7 +61,7 @@ internal sealed class ConnectionSet : IConnectionOwner
         _large = movers > 0 ? [] : [.. sockets.Skip(small).Select(socket => Make(socket, splice: true))];
         for (int i = small; i < sockets.Count && movers > 0; i++)
         {
-            _movers[(i - small) % movers].Add(sockets[i].Socket, sockets[i].Negotiated.StructuredReplies);
+            _movers[(i - small) % movers].Add(sockets[i]);
         }
 
         _wantedSmall = small;
@@ -70,7 +70,7 @@ internal sealed class ConnectionSet : IConnectionOwner
         _all = [.. _small, .. _large, .. _movers.SelectMany(mover => mover.Connections)];
 
         NbdConnection Make(NegotiatedSocket socket, bool splice) =>
-            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice, this);
+            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice, this, socket.IsCutOff);
     }
 
     /// <summary>Number of the server's run that this set belongs to, from 1.</summary>
@@ -112,7 +112,7 @@ internal sealed class ConnectionSet : IConnectionOwner
     public void Add(NegotiatedSocket socket)
     {
         bool isSmall = _small.Length < _wantedSmall;
-        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this);
+        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this, socket.IsCutOff);
         try
         {
             connection.Start();

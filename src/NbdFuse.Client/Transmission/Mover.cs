@@ -57,10 +57,9 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     public IReadOnlyList<NbdConnection> Connections => _connections;
 
     /// <summary>Adds a connection. Before <see cref="Start"/>.</summary>
-    /// <param name="socket">Socket after the handshake.</param>
-    /// <param name="structured">Structured replies were negotiated.</param>
-    public void Add(FileDescriptor socket, bool structured) =>
-        _connections.Add(new NbdConnection(_loop, socket, structured, splice: true, this));
+    /// <param name="socket">Socket after the handshake, and what was negotiated on it.</param>
+    public void Add(NegotiatedSocket socket) =>
+        _connections.Add(new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: true, this, socket.IsCutOff));
 
     /// <summary>Starts the thread.</summary>
     public void Start()

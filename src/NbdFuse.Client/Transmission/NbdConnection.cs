@@ -32,6 +32,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     private readonly bool _structured;
     private readonly bool _canSplice;
     private readonly IConnectionOwner _owner;
+    private readonly Func<bool>? _isLineCutOff;
     private readonly InFlightTable _table = new(TableCapacity);
     private BlockRequestList _backlog;
     private EpollEvents _interest = EpollEvents.In;
@@ -44,8 +45,11 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <param name="structured">Structured replies were negotiated.</param>
     /// <param name="splice">Large payloads may go by splice to the front end.</param>
     /// <param name="owner">Hears of ended requests.</param>
-    public NbdConnection(EventLoop loop, FileDescriptor socket, bool structured, bool splice, IConnectionOwner owner)
+    /// <param name="isLineCutOff">See <see cref="NegotiatedSocket.IsCutOff"/>.</param>
+    public NbdConnection(
+        EventLoop loop, FileDescriptor socket, bool structured, bool splice, IConnectionOwner owner, Func<bool>? isLineCutOff = null)
     {
+        _isLineCutOff = isLineCutOff;
         _loop = loop;
         _socket = socket;
         _fd = socket.Value;
@@ -140,7 +144,10 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>The socket told, after the failure, that it is cut off.</summary>
     internal void NoteCutOff() => IsCutOff = true;
 
-    private static bool IsClosedByPeer(int result) => result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
+    /// <summary>Whether the result of a call on the socket means that the server has closed its end.</summary>
+    /// <param name="result">0 for the end of the stream, or a negative errno.</param>
+    internal bool IsClosedByPeer(int result) =>
+        result is 0 or -Errno.ECONNRESET or -Errno.EPIPE && _isLineCutOff?.Invoke() != true;
 
     private void Fail(NbdException reason, bool isPeerClosed, bool isCutOff)
     {

@@ -97,7 +97,9 @@ public abstract class NbdTransport : IAsyncDisposable
                     socket = connected;
                     NbdNegotiated negotiated = await NbdHandshake
                         .NegotiateAsync(connected, options with { Tls = tls }, Logger, cancellationToken).ConfigureAwait(false);
-                    return new NegotiatedSocket(tls?.Socket ?? connected, negotiated);
+                    return tls?.Socket is { } inside
+                        ? new NegotiatedSocket(inside, negotiated) { IsCutOff = tls.IsCutOff }
+                        : new NegotiatedSocket(connected, negotiated);
                 },
                 cancellationToken).ConfigureAwait(false);
         }
