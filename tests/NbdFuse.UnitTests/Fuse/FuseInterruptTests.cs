@@ -266,9 +266,9 @@ public sealed class FuseInterruptTests
     public void Long_zeroing_gets_more_time()
     {
         using FakeKernel kernel = new(
-            new FuseSessionOptions { RequestTimeoutMs = 200, InterruptTickMs = 5 }, FakeKernel.DefaultInfo with { Size = 1L << 30 });
+            new FuseSessionOptions { RequestTimeoutMs = 500, InterruptTickMs = 5 }, FakeKernel.DefaultInfo with { Size = 1L << 28 });
         kernel.OnLoop(() => kernel.Device.Holds = true);
-        ulong zero = kernel.Send(FuseOpcode.Fallocate, new FuseFallocateIn { Length = 1UL << 30, Mode = 0x10 | 1 });
+        ulong zero = kernel.Send(FuseOpcode.Fallocate, new FuseFallocateIn { Length = 1UL << 28, Mode = 0x10 | 1 });
         ulong read = kernel.SendRead(0, 512);
         Assert.Equal(Errno.ETIMEDOUT, kernel.Answer(read).Error);
         kernel.OnLoop(kernel.Device.LetGo);
