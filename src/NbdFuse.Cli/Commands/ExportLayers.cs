@@ -1,8 +1,8 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
 using NbdFuse.Cache;
+using NbdFuse.Client;
 using NbdFuse.Native;
-using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
 
@@ -56,15 +56,27 @@ internal sealed class ExportLayers : IAsyncDisposable
         return new ExportLayers(recorder, cache, new TraceWriter(recorder, traces.RecordPath, logger));
     }
 
-    /// <summary>When the server is lost, nothing is answered from memory any more: who reads gets errors, also for what was read before.</summary>
+    /// <summary>
+    /// Forgets what was read before the server was lost, as it may come back with other content; once it is lost for good nothing
+    /// is answered from memory any more: who reads gets errors, also for what was read before.
+    /// </summary>
     /// <param name="loop">The loop of the device.</param>
-    /// <param name="failure">Ends when the server is lost.</param>
-    public void SuspendAfter(EventLoop loop, Task<NbdException> failure)
+    /// <param name="export">The export under the layers.</param>
+    public void Follow(EventLoop loop, NbdExport export)
     {
-        if (_cache is not null)
+        if (_cache is null)
         {
-            _ = failure.ContinueWith(_ => loop.Post(_cache.Device.Suspend), TaskScheduler.Default);
+            return;
         }
+
+        export.StateChanged += change =>
+        {
+            if (change.To == NbdExportState.Recovering)
+            {
+                _cache.Device.Clear();
+            }
+        };
+        _ = export.Failure.ContinueWith(_ => loop.Post(_cache.Device.Suspend), TaskScheduler.Default);
     }
 
     /// <summary>Writes the rest of the trace and gives memory back. After the loop and all connections have ended.</summary>

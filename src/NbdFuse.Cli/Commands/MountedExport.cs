@@ -148,10 +148,10 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Begins to serve.</summary>
     public void Start()
     {
+        _layers.Follow(_loop, _export);
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
-        _layers.SuspendAfter(_loop, Failure);
     }
 
     /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>

@@ -82,9 +82,9 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         _layers = ExportLayers.Over(
             DeviceStack.Build(_export, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
         _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        _layers.Follow(_loop, _export);
         _export.Start(_loop);
         _loop.Start();
-        _layers.SuspendAfter(_loop, ServerLost);
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         _ = CancelWhenLostAsync(giveUp);
         try

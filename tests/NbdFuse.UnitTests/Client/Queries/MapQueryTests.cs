@@ -1,6 +1,5 @@
 using NbdFuse.Client;
 using NbdFuse.Protocol;
-using NbdFuse.UnitTests.Client.Handshake;
 using Xunit;
 using static NbdFuse.UnitTests.Client.Queries.QueryPeer;
 

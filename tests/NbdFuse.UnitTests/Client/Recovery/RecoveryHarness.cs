@@ -4,7 +4,6 @@ using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Client;
 using NbdFuse.TestKit;
 using NbdFuse.UnitTests.Client.Transmission;
-using Xunit;
 
 namespace NbdFuse.UnitTests.Client.Recovery;
 

@@ -2,7 +2,6 @@ using System.Net;
 using NbdFuse.Block;
 using NbdFuse.Client;
 using NbdFuse.Native;
-using NbdFuse.Protocol;
 using NbdFuse.TestKit;
 using Xunit;
 
