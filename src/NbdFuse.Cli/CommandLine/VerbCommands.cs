@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Net;
 using Microsoft.Extensions.Logging;
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
