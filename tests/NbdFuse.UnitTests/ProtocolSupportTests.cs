@@ -10,9 +10,8 @@ public sealed partial class ProtocolSupportTests
     private const int Rules = 94;
     private const int UriRules = 23;
 
-    // Rows may only leave this list: TLS (19, 31 to 39, U19), RESIZE, ssh.
-    private static readonly string[] NotBuilt =
-        ["19", "31", "32", "33", "34", "35", "36", "37", "38", "39", "94", "U18", "U19"];
+    // Rows may only leave this list: GO inside TLS and the versions of TLS, which no test of their own holds yet; RESIZE; ssh.
+    private static readonly string[] NotBuilt = ["36", "37", "94", "U18"];
 
     private static readonly string Root = FindRoot();
 
