@@ -231,6 +231,9 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason)
     {
         Interlocked.Increment(ref _failures);
+
+        // There is no fence here that would take what the server still has to say.
+        Posix.Shutdown(connection.Descriptor, SocketConstants.SHUT_RDWR);
         _failed.TrySetResult(reason);
     }
 
