@@ -35,6 +35,8 @@ internal static class HelpTexts
             --movers N         threads for large payloads
             --cache SIZE       memory for hot blocks (default: 0, none)
             --readahead SIZE   memory for reading ahead (default: 0, none)
+            --keeper           the file survives the death of the process that
+                               serves it (Linux 6.9)
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 

@@ -32,6 +32,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Cache, Long: "cache", TakesArgument: true, IsOwn: true),
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
+        new(OptionId.Keeper, Long: "keeper", IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
@@ -108,6 +109,7 @@ internal static class NbdfuseArgumentParser
         OptionId.Verbose => result with { Verbose = true, Quiet = false },
         OptionId.Quiet => result with { Quiet = true, Verbose = false },
         OptionId.Debug => result with { Debug = true },
+        OptionId.Keeper => result with { Keeper = true },
         OptionId.Punch => result with
         {
             Punch = argument switch

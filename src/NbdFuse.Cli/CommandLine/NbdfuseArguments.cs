@@ -63,6 +63,9 @@ internal sealed record NbdfuseArguments
     /// <summary>Bytes of memory for reading ahead (--readahead), 0 for none, or null to leave it to the program.</summary>
     public long? ReadAheadBytes { get; init; }
 
+    /// <summary>Another process follows one that dies (--keeper).</summary>
+    public bool Keeper { get; init; }
+
     /// <summary>What was odd about the arguments: lines for the log.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }

@@ -57,6 +57,9 @@ internal enum OptionId
     /// <summary>--readahead.</summary>
     ReadAhead,
 
+    /// <summary>--keeper.</summary>
+    Keeper,
+
     /// <summary>--export.</summary>
     Export,
 }
