@@ -46,6 +46,15 @@ public sealed class FuseMount : IDisposable
     /// <summary>The socket of a helper that unmounts when the last copy of it is closed; null without <c>auto_unmount</c>.</summary>
     public FileDescriptor? Helper => _keeper;
 
+    /// <summary>Device number of its file system, as "major:minor"; null without /proc, or when it was gone before it was taken over.</summary>
+    public string? DeviceNumber => _identity?.Device;
+
+    /// <summary>Device number of the FUSE mount at a path, as "major:minor". The mount itself is not asked: it may hang.</summary>
+    /// <param name="path">Absolute path of the mount point.</param>
+    /// <returns>Null when there is none.</returns>
+    public static string? DeviceAt(string path) =>
+        MountTable.Read() is { } mounts && MountTable.At(mounts, path) is { IsFuse: true } entry ? entry.Device : null;
+
     /// <summary>Whether fusermount3 mounted it, and has to unmount it for users without privileges.</summary>
     public bool IsByHelper => _byHelper;
 

@@ -48,8 +48,9 @@ internal static class HelpTexts
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
+            nbdfuse upgrade MOUNTPOINT
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
-            nbdfuse help [info|list|serve|attach|detach|status|initramfs]
+            nbdfuse help [info|list|serve|attach|detach|status|upgrade|initramfs]
 
         Other options:
 

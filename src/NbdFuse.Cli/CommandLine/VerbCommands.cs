@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "upgrade", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 8;
+    private const int WithHelp = 9;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -107,6 +107,7 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Attach(UriArgument(), _verbose, _debug));
         root.Subcommands.Add(attach.Detach(_debug));
         root.Subcommands.Add(attach.Status(_json, _debug));
+        root.Subcommands.Add(Upgrade());
         root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
         root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
@@ -116,6 +117,17 @@ internal sealed class VerbCommands
         new(result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug));
 
     private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(LogOptions(result));
+
+    private Command Upgrade()
+    {
+        var target = new Argument<string>("MOUNTPOINT") { Description = "Where a file is mounted with --keeper" };
+        var command = new Command("upgrade", "Serve a file by a new process, of the program that is installed now; no request is lost")
+        {
+            target, _debug,
+        };
+        command.SetAction(async (result, _) => await UpgradeCommand.RunAsync(result.GetRequiredValue(target)).ConfigureAwait(false));
+        return command;
+    }
 
     private Command Info()
     {

@@ -93,6 +93,9 @@ internal sealed class MountedExport : IAsyncDisposable
             loggers.CreateLogger("fuse"));
     }
 
+    /// <summary>Device number of the mount, as "major:minor"; null when it is not known.</summary>
+    public string? Device => _mount.DeviceNumber;
+
     /// <summary>Ends when the kernel has been answered how requests look.</summary>
     public Task Negotiated => _session.Ready;
 

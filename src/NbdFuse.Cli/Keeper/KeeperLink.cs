@@ -115,6 +115,9 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <param name="socket">Its socket; it stays the caller's.</param>
     public void Connected(FileDescriptor socket) => _ = _channel.Send(KeeperMessage.Connection, default, [socket.Value]);
 
+    /// <summary>Somebody has asked this process to make room for another.</summary>
+    public void MakeRoom() => _handOver.TrySetResult();
+
     /// <summary>Requests are taken from now on.</summary>
     public void Serving()
     {

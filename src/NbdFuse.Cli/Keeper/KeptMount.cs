@@ -105,6 +105,10 @@ internal static partial class KeptMount
         }
 
         link.Serving();
+        if (mounted.Device is { } device)
+        {
+            _ = UpgradeSocket.ListenAsync(device, link, logger);
+        }
     }
 
     /// <summary>Whether another process follows this one.</summary>

@@ -7,13 +7,15 @@ internal sealed class RestartPolicy
     /// <summary>Milliseconds of service after which what was before is forgotten.</summary>
     public const long StableMs = 10_000;
 
-    // A worker that was killed while it served has most likely done nothing wrong; one that crashes, or does not get as far as
-    // to serve, will do so again.
+    // A worker that was killed while it served has most likely done nothing wrong; one that crashes, or gives up before it serves,
+    // will do so again. One that is killed before it serves may be killed for want of memory, again and again.
     private const int KillWeight = 1;
+    private const int EarlyKillWeight = 10;
     private const int CrashWeight = 100;
     private const int Limit = 1000;
     private const long FirstDelayMs = 100;
     private const long LongestDelayMs = 5000;
+    private const long LongestDelayAfterKillMs = 500;
 
     private int _score;
     private int _crashes;
@@ -31,7 +33,7 @@ internal sealed class RestartPolicy
         }
 
         bool isHarmless = wasKilled && servedMs >= 0;
-        _score += isHarmless ? KillWeight : CrashWeight;
+        _score += isHarmless ? KillWeight : wasKilled ? EarlyKillWeight : CrashWeight;
         if (_score >= Limit)
         {
             return -1;
@@ -43,6 +45,7 @@ internal sealed class RestartPolicy
         }
 
         int crashes = _crashes++;
-        return crashes == 0 ? 0 : Math.Min(LongestDelayMs, FirstDelayMs << Math.Min(crashes - 1, 16));
+        long longest = wasKilled ? LongestDelayAfterKillMs : LongestDelayMs;
+        return crashes == 0 ? 0 : Math.Min(longest, FirstDelayMs << Math.Min(crashes - 1, 16));
     }
 }
