@@ -23,28 +23,25 @@ internal static class KeptWorker
     /// <returns>Its process id, or null between two of them.</returns>
     public static int? Find(int keeper)
     {
-        foreach (string path in Directory.GetDirectories("/proc"))
+        // Only what belongs to the keeper is looked at: a process of somebody else may hang, and hold up who asks about it.
+        try
         {
-            if (!int.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out int pid))
+            foreach (string task in Directory.GetDirectories($"/proc/{keeper}/task"))
             {
-                continue;
-            }
-
-            try
-            {
-                // After the name, which may contain anything: state, then the parent.
-                string stat = File.ReadAllText(Path.Combine(path, "stat"));
-                string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
-                if (fields[1] == keeper.ToString(CultureInfo.InvariantCulture) && fields[0] != "Z")
+                foreach (string child in File.ReadAllText(Path.Combine(task, "children")).Split(' ', StringSplitOptions.RemoveEmptyEntries))
                 {
-                    return pid;
+                    int pid = int.Parse(child, CultureInfo.InvariantCulture);
+                    if (IsAlive(pid))
+                    {
+                        return pid;
+                    }
                 }
             }
-            catch (IOException)
-            {
-                // It has just ended.
-                continue;
-            }
+        }
+        catch (IOException)
+        {
+            // It has just ended.
+            return null;
         }
 
         return null;
