@@ -183,7 +183,7 @@ internal static class MountCommand
         {
             if (mounted.LoopFailed.IsCompletedSuccessfully && !mounted.Ended.IsCompleted)
             {
-                KeptMount.Die(await mounted.LoopFailed.ConfigureAwait(false), target);
+                KeptMount.Die(link, await mounted.LoopFailed.ConfigureAwait(false), target);
             }
 
             if (handOver.IsCompleted && !mounted.Ended.IsCompleted && await KeptMount.HandOverAsync(mounted, target, logger).ConfigureAwait(false))

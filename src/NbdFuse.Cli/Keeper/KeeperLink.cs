@@ -138,6 +138,9 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <param name="cutOff">The mount is there, and nobody can serve it.</param>
     public void End(bool cutOff) => _ = _channel.Send(cutOff ? KeeperMessage.Failed : KeeperMessage.Done);
 
+    /// <summary>This process is about to die of a fault of its own.</summary>
+    public void Crash() => _ = _channel.Send(KeeperMessage.Crashed);
+
     /// <summary>The keeper has died: who looks for the process that serves the file finds this one.</summary>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public void TakePidFile() => PidFile.Write(_pidFile);

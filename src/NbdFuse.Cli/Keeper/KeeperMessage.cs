@@ -44,4 +44,7 @@ internal enum KeeperMessage : byte
 
     /// <summary>Worker to keeper: it ends, nobody can follow it, and the mount has to be cut off.</summary>
     Failed = 23,
+
+    /// <summary>Worker to keeper: it is about to die of a fault of its own.</summary>
+    Crashed = 24,
 }

@@ -11,7 +11,7 @@ namespace NbdFuse.Cli;
 /// <summary>What a process that serves a file does differently because there is a keeper.</summary>
 internal static partial class KeptMount
 {
-    private const int SignalAbort = 6;
+    private const int SignalKill = 9;
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
@@ -116,14 +116,18 @@ internal static partial class KeptMount
     public static bool HasSuccessor(KeeperLink link) => !link.Lost.IsCompleted;
 
     /// <summary>After a fault of this program: another process finds everything as it was before.</summary>
+    /// <param name="link">The keeper.</param>
     /// <param name="fault">What has happened.</param>
     /// <param name="target">Where the mount is.</param>
-    public static void Die(Exception fault, MountTarget target)
+    public static void Die(KeeperLink link, Exception fault, MountTarget target)
     {
         // Not by the log, which is written later.
         Console.Error.Write(ErrorText.ForStandardError(
             $"{ErrorText.Program}: {target.FilePath}: internal error: {ErrorText.OneLine(fault.ToString())}\n", ErrorText.FatalLevel));
-        Posix.Kill(Environment.ProcessId, SignalAbort);
+        link.Crash();
+
+        // Not SIGABRT: the runtime has a handler for it, which was seen to wait for ever.
+        Posix.Kill(Environment.ProcessId, SignalKill);
     }
 
     /// <summary>Answers what was taken, makes it durable, and leaves the mount to a successor.</summary>

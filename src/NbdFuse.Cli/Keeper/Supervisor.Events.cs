@@ -71,6 +71,9 @@ internal sealed partial class Supervisor
             case KeeperMessage.Failed:
                 worker.HasFailed = true;
                 break;
+            case KeeperMessage.Crashed:
+                worker.HasCrashed = true;
+                break;
         }
 
         return descriptors;
@@ -152,7 +155,7 @@ internal sealed partial class Supervisor
             return;
         }
 
-        Schedule(handsOver ? 0 : _policy.Next(code == CodeOfSignals + SignalKill, servedMs), $"the last one has {How(code)}");
+        Schedule(handsOver ? 0 : _policy.Next(code == CodeOfSignals + SignalKill && !worker.HasCrashed, servedMs), $"the last one has {How(code)}");
     }
 
     private void OnFinalEnd(WorkerProcess worker, int code)

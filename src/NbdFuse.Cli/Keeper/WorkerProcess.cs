@@ -42,6 +42,9 @@ internal sealed class WorkerProcess : IDisposable
     /// <summary>It has announced its end, and that nobody can follow.</summary>
     public bool HasFailed { get; set; }
 
+    /// <summary>It dies of a fault of its own.</summary>
+    public bool HasCrashed { get; set; }
+
     /// <summary>Starts one.</summary>
     /// <param name="argv">Program and arguments.</param>
     /// <param name="environment">Changes to the environment.</param>
