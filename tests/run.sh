@@ -50,31 +50,12 @@ stage() {
     return $result
 }
 
-# again_in_new_guests PROJECT LOG: runs the failed tests of guests once more, and sets "recovered" to their number when all of them
-# pass. The kernel of a guest may oops by itself (6.12.95 does, in io_fallback_tw and under emulation); what is wrong with us
-# fails twice. Both runs stay in the output, with a warning.
-again_in_new_guests() {
-    local project=$1 log=$2 name filters=()
-    while read -r name; do
-        filters+=(-method "$name")
-    done < <(sed -n 's/^ *\(NbdFuse\.VmTests\.[A-Za-z0-9_.]*\).*\[FAIL\].*$/\1/p' "$log" | sort -u)
-    ((${#filters[@]} > 0 && ${#filters[@]} <= 8)) || return 1
-    warn "guests failed in ${filters[*]}: once more, in new guests"
-    timeout --kill-after=20 "$SUITE_SECONDS" "$REPO/tests/$project/bin/Release/net10.0/$project" -noColor "${filters[@]}" >"$log.again" 2>&1 ||
-        { cat "$log.again"; return 1; }
-    cat "$log.again"
-    recovered=$(($(count Failed "$log") + $(count Errors "$log")))
-}
-
 run_suite() {
-    local suite=$1 project log code=0 total failures skips recovered=0
+    local suite=$1 project log code=0 total failures skips
     project=$(project_of "$suite")
     log=$RESULTS/$suite.log
     timeout --kill-after=20 "$SUITE_SECONDS" "$REPO/tests/$project/bin/Release/net10.0/$project" -noColor >"$log" 2>&1 || code=$?
     cat "$log"
-    if [[ $suite == vm ]] && ((code != 0)); then
-        again_in_new_guests "$project" "$log" || true
-    fi
     total=$(count Total "$log")
     if [[ -z $total ]]; then
         echo "error: $suite ended with exit code $code and without a summary"
@@ -83,10 +64,6 @@ run_suite() {
     fi
     failures=$(($(count Failed "$log") + $(count Errors "$log")))
     skips=$(count Skipped "$log")
-    if ((recovered > 0 && recovered == failures)); then
-        failures=0
-        code=0
-    fi
     if ((code != 0 && failures == 0)); then
         echo "error: $suite ended with exit code $code although no test failed"
         failures=1

@@ -26,24 +26,28 @@ public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
     /// <returns>The entry and its state, or null.</returns>
     public (AttachEntry Entry, AttachState State)? Find(string device)
     {
-        (AttachEntry Entry, AttachState State)? stale = null;
+        List<(AttachEntry Entry, AttachState State)> all = [];
         foreach (AttachEntry entry in RuntimeDirectory.Entries())
         {
-            if (entry.Read() is not { } state)
+            if (entry.Read() is { } state)
             {
-                continue;
+                all.Add((entry, state));
             }
+        }
 
-            // The device's own word first: after a crash its number may have gone to somebody else.
-            if (KindOf(state)?.IsHeld(entry, state, device) == true || (state.Device == device && AttachEntry.IsAlive(state)))
+        // The kernel's word about all of them first: the number of a device that was lost may have gone to another entry.
+        foreach ((AttachEntry entry, AttachState state) in all)
+        {
+            if (KindOf(state)?.IsHeld(entry, state, device) == true)
             {
                 return (entry, state with { Device = device });
             }
-
-            stale = state.Device == device ? (entry, state) : stale;
         }
 
-        return stale;
+        IEnumerable<(AttachEntry Entry, AttachState State)> named = all.Where(pair => pair.State.Device == device);
+        return named.OrderByDescending(pair => AttachEntry.IsAlive(pair.State))
+            .Select(pair => ((AttachEntry Entry, AttachState State)?)pair)
+            .FirstOrDefault();
     }
 
     /// <summary>Takes down what a daemon that is gone has left behind, with its entry.</summary>
@@ -123,11 +127,14 @@ public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
 
             if (AttachEntry.IsAlive(again))
             {
+                bool isStarting = again.Device.Length == 0 || !File.Exists(entry.SocketPath);
                 return new AttachStatus
                 {
                     Attached = again,
-                    State = again.Device.Length == 0 ? "starting" : "silent",
-                    Reason = again.Device.Length == 0 ? "it has no device yet" : "its process does not answer",
+                    State = isStarting ? "starting" : "silent",
+                    Reason = again.Device.Length == 0 ? "it has no device yet"
+                        : isStarting ? "its device is not ready yet"
+                        : "its process does not answer",
                 };
             }
 

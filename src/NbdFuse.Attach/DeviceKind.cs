@@ -46,6 +46,12 @@ public abstract class DeviceKind
     /// <returns>Null when the device is worth nothing without its daemon: it is stale.</returns>
     public virtual AttachStatus? StatusWithoutDaemon(AttachEntry entry, AttachState state) => null;
 
+    /// <summary>What a detach without force of a device whose daemon is gone leaves open; one line, asked before it is taken down.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="state">Its state, with the device.</param>
+    /// <returns>Null for nothing.</returns>
+    public virtual string? LossWithoutDaemon(AttachEntry entry, AttachState state) => null;
+
     /// <summary>What a stale device of this kind does to its users, and what helps; one line.</summary>
     /// <param name="device">Path of the device; empty when there is none.</param>
     public virtual string DescribeStale(string device) =>

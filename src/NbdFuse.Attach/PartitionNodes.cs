@@ -65,6 +65,39 @@ public static class PartitionNodes
         return all;
     }
 
+    /// <summary>The partitions that the kernel has, with their places, for <see cref="Restore"/>.</summary>
+    /// <param name="path">The device.</param>
+    public static IReadOnlyList<PartitionEntry> List(string path)
+    {
+        List<PartitionEntry> entries = [];
+        foreach (int number in Numbers(path))
+        {
+            string directory = $"/sys/class/block/{Path.GetFileName(NodeOf(path, number))}";
+            entries.Add(new PartitionEntry(number, Sectors($"{directory}/start"), Sectors($"{directory}/size")));
+        }
+
+        return entries;
+    }
+
+    /// <summary>Makes partitions again that <see cref="TryRemove"/> has removed, because another one is in use.</summary>
+    /// <param name="path">The device.</param>
+    /// <param name="device">The same, open.</param>
+    /// <param name="partitions">All that there were.</param>
+    public static void Restore(string path, FileDescriptor device, IReadOnlyList<PartitionEntry> partitions)
+    {
+        HashSet<int> present = [.. Numbers(path)];
+        foreach (PartitionEntry entry in partitions.Where(entry => !present.Contains(entry.Number)))
+        {
+            var partition = new BlkpgPartition { Start = entry.Start, Length = entry.Length, Number = entry.Number };
+            Posix.Blkpg(device.Value, BlockConstants.PartitionAdd, partition);
+            string node = NodeOf(path, entry.Number);
+            if (DeviceNode.Number(node) is var (major, minor))
+            {
+                DeviceNode.Ensure(node, major, minor);
+            }
+        }
+    }
+
     /// <summary>Numbers of the partitions that the kernel has, in ascending order.</summary>
     /// <param name="path">The device.</param>
     public static IReadOnlyList<int> Numbers(string path)
@@ -112,4 +145,7 @@ public static class PartitionNodes
 
         return true;
     };
+
+    // sysfs counts in 512 bytes whatever the block size.
+    private static long Sectors(string path) => long.Parse(File.ReadAllText(path).Trim(), CultureInfo.InvariantCulture) * 512;
 }

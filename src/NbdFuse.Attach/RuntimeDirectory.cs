@@ -16,6 +16,9 @@ public static class RuntimeDirectory
     // rwx for the owner.
     private const int Private = 0x1C0;
 
+    // w for group and others.
+    private const int WritableByOthers = 0x12;
+
     /// <summary>Its path: /run/nbdfuse for root, $XDG_RUNTIME_DIR/nbdfuse for others.</summary>
     /// <exception cref="AttachException">There is none.</exception>
     public static string FullPath
@@ -37,6 +40,10 @@ public static class RuntimeDirectory
                 : throw new AttachException("XDG_RUNTIME_DIR is not set: there is no directory for the control sockets of this user");
         }
     }
+
+    /// <summary>Whether this process looks into a directory of its user's own, while attaching needs root.</summary>
+    public static bool HidesThoseOfRoot =>
+        Posix.GetEuid() != 0 && string.IsNullOrEmpty(Environment.GetEnvironmentVariable(Variable));
 
     /// <summary>Makes a directory for a daemon.</summary>
     /// <returns>The entry.</returns>
@@ -65,12 +72,22 @@ public static class RuntimeDirectory
     }
 
     /// <summary>All entries, in the order of their names.</summary>
+    /// <exception cref="AttachException">Others could have made them.</exception>
     public static IReadOnlyList<AttachEntry> Entries()
     {
         string root = FullPath;
-        return Directory.Exists(root)
-            ? [.. Directory.GetDirectories(root).Order(StringComparer.Ordinal).Select(path => new AttachEntry(path))]
-            : [];
+        if (Posix.Stat(root, out FileStatus status) < 0 || !status.IsDirectory)
+        {
+            return [];
+        }
+
+        // Processes are killed and paths unmounted because files there name them.
+        if ((status.Uid != Posix.GetEuid() && status.Uid != 0) || (status.Mode & WritableByOthers) != 0)
+        {
+            throw new AttachException($"{root} belongs to another user, or others may write to it: what lies there is not believed; remove it");
+        }
+
+        return [.. Directory.GetDirectories(root).Order(StringComparer.Ordinal).Select(path => new AttachEntry(path))];
     }
 
     private static void Make(string path, bool mayExist)

@@ -31,15 +31,24 @@ public sealed partial class BlockCache
 
     private Fill[] MakeSegments(ReadyList ready, int bytes)
     {
-        var segments = new Fill[_layout.Segments];
-        _freeSegments = new int[segments.Length];
-        for (int i = 0; i < segments.Length; i++)
+        var segments = new Fill[_layout.Segments + _layout.Pieces];
+        _freeSegments = new int[_layout.Segments];
+        for (int i = 0; i < _layout.Segments; i++)
         {
             segments[i] = new Fill(ready, i, _memory.Slice(_layout.SegmentsOffset + ((long)i * _layout.SegmentBytes), bytes));
-            _freeSegments[segments.Length - 1 - i] = i;
+            _freeSegments[_layout.Segments - 1 - i] = i;
         }
 
-        _freeSegmentCount = segments.Length;
+        _freeSegmentCount = _layout.Segments;
+        for (int i = 0; i < _layout.Pieces; i++)
+        {
+            int id = _layout.Segments + i;
+            long offset = _layout.PiecesOffset + ((long)i * CacheMemoryLayout.PieceBytes);
+            segments[id] = new Fill(ready, id, _memory.Slice(offset, Math.Min(CacheMemoryLayout.PieceBytes, bytes)));
+            _freePieces[_layout.Pieces - 1 - i] = id;
+        }
+
+        _freePieceCount = _layout.Pieces;
         return segments;
     }
 
@@ -93,8 +102,8 @@ public sealed partial class BlockCache
     private bool HasBudget()
     {
         int limit = Fills - _freeFillCount + _bypasses.Rented >= CrowdedReads
-            ? Math.Min(SegmentsWhenCrowded, _segments.Length)
-            : (_segments.Length * 3 / 4) + 1;
+            ? Math.Min(SegmentsWhenCrowded, _layout.Segments)
+            : (_layout.Segments * 3 / 4) + 1;
         return _segmentsInFlight < limit;
     }
 
@@ -114,7 +123,7 @@ public sealed partial class BlockCache
         }
 
         long offset = start;
-        while (offset < end && _store!.FindValid(offset >> GranuleShift) >= 0)
+        while (offset < end && FindHeld(offset >> GranuleShift) >= 0)
         {
             offset += Granule;
         }

@@ -8,6 +8,9 @@ public sealed partial class BlockCache
     // The longest read that is served from memory: more than the kernel sends.
     private const int MaximumGranules = 1024;
 
+    // Microseconds.
+    private const long LongestLatency = 1_000_000;
+
     private readonly RangeTable _fillRanges = new(Fills);
     private readonly Slab<Bypass> _bypasses = new(Fills);
     private readonly int[] _freeFills = new int[Fills];
@@ -50,6 +53,11 @@ public sealed partial class BlockCache
     private void Read(BlockRequest request)
     {
         int stream = _planner?.Note(request.Offset, request.Length) ?? -1;
+        if (_isPrefetching)
+        {
+            NotePrefetch(request);
+        }
+
         Place place = Locate(request.Offset, request.End, out int segment);
         if (place == Place.PartlyHere && stream >= 0 && TryExtend(stream, request))
         {
@@ -94,7 +102,7 @@ public sealed partial class BlockCache
             Statistics.Misses++;
         }
 
-        if (request.Length >= _bypassBytes || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
+        if (request.Length >= _bypassBytes || _onlyPrefetches || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
         {
             Statistics.Bypassed++;
             PassBy(request, stream);
@@ -119,7 +127,7 @@ public sealed partial class BlockCache
         bool isHere = false;
         for (int i = 0; i < count; i++)
         {
-            int slot = _store?.FindValid(first + i) ?? -1;
+            int slot = FindHeld(first + i);
             if (slot >= 0)
             {
                 _sources[i] = slot;
@@ -144,7 +152,20 @@ public sealed partial class BlockCache
         return segment >= 0 ? Place.UnderWay : Place.Here;
     }
 
-    private bool HeldNothing => _store is null || _store.Count == 0;
+    private bool HeldNothing => (_store is null || _store.Count == 0) && (_held is null || _held.Count == 0);
+
+    /// <summary>The slot of a granule that is in memory, for whatever reason, or -1.</summary>
+    private int FindHeld(long granule)
+    {
+        int slot = _store?.FindValid(granule) ?? -1;
+        if (slot >= 0 || _held is null)
+        {
+            return slot;
+        }
+
+        slot = _held.Find(granule);
+        return slot < 0 ? slot : _layout.Slots + slot;
+    }
 
     /// <summary>For the statistics of short reads; of long ones only the beginning counts.</summary>
     private bool IsAnyHere(long first, long end)
@@ -152,7 +173,7 @@ public sealed partial class BlockCache
         const int Most = 16;
         for (long granule = first; granule < end && granule < first + Most; granule++)
         {
-            if (_store?.FindValid(granule) >= 0 || FindSegment(granule << GranuleShift, -1) >= 0)
+            if (FindHeld(granule) >= 0 || FindSegment(granule << GranuleShift, -1) >= 0)
             {
                 return true;
             }
@@ -181,6 +202,7 @@ public sealed partial class BlockCache
         long offset = request.Offset;
         long first = offset >> GranuleShift;
         bool hasSegments = false;
+        bool hasHeld = false;
         while (offset < request.End)
         {
             int source = _sources[(int)((offset >> GranuleShift) - first)];
@@ -188,8 +210,16 @@ public sealed partial class BlockCache
             if (source >= 0)
             {
                 end = Math.Min(request.End, Floor(offset) + Granule);
-                Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset)).CopyTo(target[(int)(offset - request.Offset)..]);
-                _store!.Touch(source);
+                Span<byte> held = Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset));
+                held.CopyTo(target[(int)(offset - request.Offset)..]);
+                if (source < _layout.Slots)
+                {
+                    _store!.Touch(source);
+                }
+                else
+                {
+                    hasHeld = true;
+                }
             }
             else
             {
@@ -211,6 +241,11 @@ public sealed partial class BlockCache
         if (hasSegments)
         {
             UseSegments(request);
+        }
+
+        if (hasHeld)
+        {
+            UseHeld(request);
         }
 
         request.Complete(0);
@@ -389,7 +424,7 @@ public sealed partial class BlockCache
 
     private void PassBy(BlockRequest request, int stream)
     {
-        if (_planner is not null)
+        if (_planner is not null || _isPrefetching)
         {
             int id = _bypasses.Rent();
             ref Bypass bypass = ref _bypasses[id];
@@ -397,7 +432,7 @@ public sealed partial class BlockCache
             bypass.Stream = stream;
             if (stream >= 0)
             {
-                ref ReadStream own = ref _planner[stream];
+                ref ReadStream own = ref _planner![stream];
                 bypass.StreamSerial = own.Serial;
                 own.Deepest = Math.Max(own.Deepest, ++own.Outstanding);
             }
@@ -408,12 +443,15 @@ public sealed partial class BlockCache
         _lower.Submit(request);
     }
 
-    private void BypassEnded(int id)
+    private void BypassEnded(BlockRequest request, int id)
     {
         Bypass bypass = _bypasses[id];
         _bypasses.Return(id);
         Leave(bypass.Stream, bypass.StreamSerial);
-        Measure(bypass.StartedAt);
+        if (request.Error == 0)
+        {
+            Measure(bypass.StartedAt);
+        }
     }
 
     private void Leave(int stream, long serial)
@@ -426,9 +464,46 @@ public sealed partial class BlockCache
 
     private void Measure(long startedAt)
     {
-        long latency = (long)((_clock.GetTimestamp() - startedAt) / _ticksPerMicrosecond);
+        // What a request waited through an outage says nothing about the next one.
+        long latency = Math.Min(LongestLatency, (long)((_clock.GetTimestamp() - startedAt) / _ticksPerMicrosecond));
         long smooth = Statistics.LatencyMicroseconds;
         Statistics.LatencyMicroseconds = smooth == 0 ? Math.Max(1, latency) : Math.Max(1, smooth + ((latency - smooth) / 8));
+    }
+
+    private Fill? FindLoan(BlockRequest request)
+    {
+        foreach (Fill fill in _fills)
+        {
+            if (ReferenceEquals(fill.Lender, request))
+            {
+                return fill;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// Abandons a read of the cache's own when all whom it serves have been answered by an interrupt: the layers below look at
+    /// that, and a device that can't make progress ends it, and with it frees the caller's slot.
+    /// </summary>
+    /// <returns>It has ended.</returns>
+    private bool TryGiveUp(Fill fill)
+    {
+        if (fill.HasWaiters || fill.Lender is { IsAbandoned: false })
+        {
+            return false;
+        }
+
+        // Nobody may join it any more.
+        if (!fill.IsTainted)
+        {
+            fill.IsTainted = true;
+            _fillRanges.Remove(fill.Id);
+        }
+
+        fill.Request.IsAbandoned = true;
+        return _lower is IRequestWithdrawal lower && lower.TryWithdraw(fill.Request);
     }
 
     private bool RemoveWaiter(BlockRequest request)
@@ -437,6 +512,7 @@ public sealed partial class BlockCache
         {
             if (fill.HasWaiters && fill.RemoveWaiter(request))
             {
+                TryGiveUp(fill);
                 return true;
             }
         }

@@ -26,7 +26,12 @@ public sealed partial class BlockCache
         _mutations.Add(id, start, end);
         Taint(start, end);
         DropSegments(start, end);
-        if (!HeldNothing)
+        if (_held is { Count: > 0 })
+        {
+            DropHeld(start, end);
+        }
+
+        if (_store is { Count: > 0 })
         {
             // What a trim leaves is undefined. Zeroes would be known, but whoever makes them seldom reads them.
             mutation.HasSlots = InvalidateSlots(start, end, removes: request.Operation != BlockOperation.Write);

@@ -34,6 +34,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private const long SegmentKind = 2L << (int)KindShift;
     private const long MutationKind = 3L << (int)KindShift;
     private const long BypassKind = 4L << (int)KindShift;
+    private const long PieceKind = 5L << (int)KindShift;
 
     private readonly IBlockDevice _lower;
     private readonly ICacheMemory _memory;
@@ -43,13 +44,17 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private readonly long _size;
     private readonly int _bypassBytes;
     private readonly GranuleStore? _store;
+    private readonly bool _onlyPrefetches;
+    private bool _isSuspended;
 
     /// <summary>Makes an empty cache.</summary>
     /// <param name="lower">Top of the stack of layers; takes ranges that begin and end at multiples of 4096.</param>
     /// <param name="ready">Ready list of the loop.</param>
     /// <param name="options">Sizes.</param>
     /// <param name="memory">At least <see cref="BlockCacheOptions.MemoryBytes"/>; the cache's own from here on.</param>
-    /// <exception cref="ArgumentException">The memory is too small, or the device below takes larger blocks only.</exception>
+    /// <exception cref="ArgumentException">
+    /// The memory is too small, or the device below takes larger blocks only, or the trace is of a device of another size.
+    /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">A size is out of range.</exception>
     public BlockCache(IBlockDevice lower, ReadyList ready, BlockCacheOptions options, ICacheMemory memory)
     {
@@ -72,13 +77,31 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         _size = info.Size;
         _bypassBytes = Math.Min(options.BypassBytes, Floor(info.MaximumPayload) - Granule);
         _store = _layout.Slots > 0 ? new GranuleStore(_layout.Slots) : null;
+        _onlyPrefetches = _layout.Slots == 0 && _layout.Segments == 0;
+        _freePieces = new int[_layout.Pieces];
+        _rangeOfPiece = new int[_layout.Pieces];
         _fills = MakeFills(ready);
-        int largest = 1 << System.Numerics.BitOperations.Log2((uint)info.MaximumPayload);
+
+        // The layer that cuts long requests hides what the server takes; reading ahead must not depend on its few contexts.
+        int payload = Math.Min(info.MaximumPayload, Math.Max(Granule, options.MaximumPayload));
+        int largest = 1 << System.Numerics.BitOperations.Log2((uint)payload);
         _segments = MakeSegments(ready, Math.Min(_layout.SegmentBytes, largest));
         _segmentRanges = new RangeTable(Math.Max(1, _segments.Length));
-        _planner = _segments.Length == 0
+        _planner = _layout.Segments == 0
             ? null
-            : new ReadAheadPlanner(_size, _segments[0].Memory.Length, (long)_segments.Length * _segments[0].Memory.Length);
+            : new ReadAheadPlanner(_size, _segments[0].Memory.Length, (long)_layout.Segments * _segments[0].Memory.Length);
+        if (options.Prefetch is { } trace)
+        {
+            if (trace.Size != _size)
+            {
+                throw new ArgumentException($"The trace is of a device of {trace.Size} bytes, and this one has {_size}.", nameof(options));
+            }
+
+            _held = new PrefetchStore(_layout.PrefetchSlots);
+            _plan = new PrefetchPlan(trace);
+            _lastUse = _clock.GetTimestamp();
+            _isPrefetching = true;
+        }
     }
 
     /// <inheritdoc/>
@@ -88,12 +111,12 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     public BlockCacheStatistics Statistics { get; } = new();
 
     /// <summary>Requests of its own that are below: reads for callers, and ahead of them.</summary>
-    internal int OwnRequests => Fills - _freeFillCount + _segmentsInFlight;
+    internal int OwnRequests => Fills - _freeFillCount + _segmentsInFlight + PiecesInFlight;
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
     {
-        if (request.Operation == BlockOperation.Read)
+        if (request.Operation == BlockOperation.Read && !_isSuspended)
         {
             Read(request);
         }
@@ -110,10 +133,15 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <inheritdoc/>
     public void EndTurn()
     {
-        if (_planner is { HasWork: true })
+        if (_planner is { HasWork: true } && !_isSuspended)
         {
             // After all the reads of this turn: what is asked for goes before what may be asked for.
             ReadAhead(_planner);
+        }
+
+        if (_isPrefetching)
+        {
+            Prefetch(_plan!);
         }
 
         _lower.EndTurn();
@@ -122,11 +150,20 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     /// <inheritdoc/>
     public bool TryWithdraw(BlockRequest request)
     {
-        if (request.Operation == BlockOperation.Read && RemoveWaiter(request))
+        if (request.Operation == BlockOperation.Read)
         {
-            // It has lent its buffer to nobody, so nothing will be written there any more.
-            request.Complete(BlockErrno.EINTR);
-            return true;
+            if (RemoveWaiter(request))
+            {
+                // It has lent its buffer to nobody, so nothing will be written there any more.
+                request.Complete(BlockErrno.EINTR);
+                return true;
+            }
+
+            Fill? fill = FindLoan(request);
+            if (fill is not null)
+            {
+                return TryGiveUp(fill);
+            }
         }
 
         return _lower is IRequestWithdrawal lower && lower.TryWithdraw(request);
@@ -138,9 +175,23 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     public void Clear()
     {
         _store?.Clear();
+        _held?.Clear();
         Taint(0, _size);
         DropSegments(0, _size);
         UpdateHeld();
+    }
+
+    /// <summary>
+    /// Forgets all content, and answers nothing from memory from now on: the device has failed, and whoever asks must hear so.
+    /// </summary>
+    public void Suspend()
+    {
+        _isSuspended = true;
+        Clear();
+        if (_isPrefetching)
+        {
+            EndPrefetch();
+        }
     }
 
     /// <inheritdoc/>
@@ -155,11 +206,14 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
             case SegmentKind:
                 SegmentEnded(_segments[id]);
                 return false;
+            case PieceKind:
+                PieceEnded(_segments[id]);
+                return false;
             case MutationKind:
                 MutationEnded(request, id);
                 return true;
             default:
-                BypassEnded(id);
+                BypassEnded(request, id);
                 return true;
         }
     }
@@ -180,7 +234,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private void UpdateHeld()
     {
         BlockCacheStatistics statistics = Statistics;
-        statistics.HeldBytes = ((long)(_store?.Count ?? 0) << GranuleShift) + _segmentBytes;
+        statistics.HeldBytes = ((long)((_store?.Count ?? 0) + (_held?.Count ?? 0)) << GranuleShift) + _segmentBytes;
         statistics.Evictions = _store?.Evictions ?? 0;
         statistics.Rejections = _store?.Rejections ?? 0;
     }

@@ -6,8 +6,11 @@ public sealed record BlockCacheOptions
     /// <summary>The smallest cache or read-ahead that is not off, in bytes.</summary>
     public const long MinimumBytes = 1 << 20;
 
-    /// <summary>The largest cache or read-ahead, in bytes: 1 TiB.</summary>
+    /// <summary>The largest cache, in bytes: 1 TiB.</summary>
     public const long MaximumBytes = 1L << 40;
+
+    /// <summary>The largest read-ahead, in bytes: 1 GiB.</summary>
+    public const long MaximumReadAheadBytes = 1L << 30;
 
     /// <summary>
     /// Memory for the content of hot granules of 4 KiB, in bytes; 0: nothing is kept. About 1.2 % more goes for finding them.
@@ -22,6 +25,17 @@ public sealed record BlockCacheOptions
     /// from the socket to the caller without a copy. 4096 to 1 MiB, a multiple of 4096.
     /// </summary>
     public int BypassBytes { get; init; } = 64 << 10;
+
+    /// <summary>What an earlier reader has read, to be read ahead of the next one; of a device of the same size. Null: none.</summary>
+    public AccessTrace? Prefetch { get; init; }
+
+    /// <summary>Memory for what <see cref="Prefetch"/> brings before it is asked for, in bytes; 2 MiB more are under way at most.</summary>
+    public long PrefetchBytes { get; init; } = 32L << 20;
+
+    /// <summary>
+    /// Largest READ that the server takes, in bytes: nothing longer is read ahead in one piece. The layers between hide it.
+    /// </summary>
+    public int MaximumPayload { get; init; } = int.MaxValue;
 
     /// <summary>Measures latencies and rates.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;

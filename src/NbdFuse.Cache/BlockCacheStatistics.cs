@@ -25,7 +25,9 @@ public sealed class BlockCacheStatistics
     /// <summary>Reads that waited for read-ahead which was under way.</summary>
     public long JoinedPrefetches { get; internal set; }
 
-    /// <summary>Reads, of <see cref="Misses"/> and <see cref="Partial"/>, whose content could not be kept: long ones, and ones beside a write.</summary>
+    /// <summary>
+    /// Reads, of <see cref="Misses"/> and <see cref="Partial"/>, whose content could not be kept: long ones, and ones beside a write.
+    /// </summary>
     public long Bypassed { get; internal set; }
 
     /// <summary>Reads that went down again, with their exact range, because a longer one that served them had failed.</summary>

@@ -3,7 +3,9 @@ using NbdFuse.Block;
 
 namespace NbdFuse.Cache;
 
-/// <summary>A read that the cache sends down for itself: for callers that wait, or ahead of them. Made once, used again and again.</summary>
+/// <summary>
+/// A read that the cache sends down for itself: for callers that wait, or ahead of them. Made once, used again and again.
+/// </summary>
 internal sealed class Fill(ReadyList ready, int id, Memory<byte> memory)
 {
     private BlockRequestList _waiters;

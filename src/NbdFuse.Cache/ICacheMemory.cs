@@ -19,4 +19,11 @@ public interface ICacheMemory
     /// <param name="offset">Byte offset.</param>
     /// <param name="length">Bytes.</param>
     Span<byte> Span(long offset, int length);
+
+    /// <summary>Gives the pages of a part back to the system, if that can be done; its content is worthless afterwards.</summary>
+    /// <param name="offset">Byte offset, a multiple of 4096.</param>
+    /// <param name="length">Bytes, a multiple of 4096.</param>
+    void Release(long offset, long length)
+    {
+    }
 }

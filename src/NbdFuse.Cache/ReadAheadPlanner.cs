@@ -280,8 +280,8 @@ internal sealed class ReadAheadPlanner
         stream.NextHold = FirstHold;
         stream.IsWanted = true;
         long window = stride == 0 ? run * 8 : rounded * 8;
-        stream.Window = (int)Math.Clamp(
-            window, SmallestWindow, Math.Max(SmallestWindow, Math.Min(Math.Max(LargestFirstWindow, Math.Min(length * 2, int.MaxValue)), WindowLimit())));
+        long largest = Math.Min(Math.Max(LargestFirstWindow, length * 2), WindowLimit());
+        stream.Window = (int)Math.Clamp(window, SmallestWindow, largest);
         HasWork = true;
         return place;
     }

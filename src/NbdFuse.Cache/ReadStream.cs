@@ -12,7 +12,9 @@ internal struct ReadStream
     /// <summary>Where the next read will begin.</summary>
     public long Next;
 
-    /// <summary>Bytes from the beginning of one read to that of the next, when reads leave gaps or go backwards; 0: one follows the other.</summary>
+    /// <summary>
+    /// Bytes from the beginning of one read to that of the next, when reads leave gaps or go backwards; 0: one follows the other.
+    /// </summary>
     public long Stride;
 
     /// <summary>Bytes of the last read.</summary>

@@ -1,6 +1,8 @@
 namespace NbdFuse.Cache;
 
-/// <summary>Numbered records that are rented and returned; grows when more are rented than ever before, otherwise allocates nothing.</summary>
+/// <summary>
+/// Numbered records that are rented and returned; grows when more are rented than ever before, otherwise allocates nothing.
+/// </summary>
 /// <typeparam name="T">The record.</typeparam>
 internal sealed class Slab<T>
     where T : struct

@@ -57,6 +57,27 @@ internal static partial class Log
     [LoggerMessage(1107, LogLevel.Warning, "cannot remove {Path}: {Reason}")]
     public static partial void CleanUpFailed(ILogger logger, string path, string reason);
 
+    [LoggerMessage(1301, LogLevel.Debug, "encrypted: {Version}, {Cipher}, {Kind}")]
+    public static partial void TlsEstablished(ILogger logger, string version, string cipher, string kind);
+
+    [LoggerMessage(1302, LogLevel.Warning, "{Setting}: the server is not verified, anybody on the way can pretend to be it")]
+    public static partial void TlsUnverified(ILogger logger, string setting);
+
+    [LoggerMessage(1303, LogLevel.Warning, "no host name to compare with: every certificate that {Authority} has signed is accepted; give tls-hostname=NAME")]
+    public static partial void TlsAnyName(ILogger logger, string authority);
+
+    [LoggerMessage(1304, LogLevel.Warning, "the secret in {Path} is not safe: {Reason}")]
+    public static partial void TlsLooseKey(ILogger logger, string path, string reason);
+
+    [LoggerMessage(1305, LogLevel.Warning, "going on in plain text: {Reason}")]
+    public static partial void TlsNotOffered(ILogger logger, string reason);
+
+    [LoggerMessage(1306, LogLevel.Warning, "a TLS connection broke: {Reason}")]
+    public static partial void TlsBroken(ILogger logger, string reason);
+
+    [LoggerMessage(1307, LogLevel.Debug, "a TLS connection is still in use when its transport ends")]
+    public static partial void TlsPumpLeft(ILogger logger);
+
     [LoggerMessage(1201, LogLevel.Warning, "using {Opened} of {Wanted} connections: {Reason}")]
     public static partial void FewerConnections(ILogger logger, int opened, int wanted, string reason);
 

@@ -38,6 +38,7 @@ public sealed partial class UblkDevice
             throw UblkErrors.Command("cannot be stopped", Number, stopped);
         }
 
+        _stopped.TrySetResult();
         await WaitClosedAsync().ConfigureAwait(false);
         int flushed = await LastFlushAsync().ConfigureAwait(false);
         int deleted = await Blocking(() => _control.Delete(_info.DeviceId)).ConfigureAwait(false);

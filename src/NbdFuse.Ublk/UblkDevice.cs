@@ -25,6 +25,7 @@ public sealed partial class UblkDevice : IAsyncDisposable
     private readonly TaskCompletionSource<UblkEnd> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _forced = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _stopLock = new();
     private UblkDeviceInfo _info;
     private UblkParams _params;
@@ -83,6 +84,12 @@ public sealed partial class UblkDevice : IAsyncDisposable
 
     /// <summary>Ends when the device is not served any more, with the reason. It never fails.</summary>
     public Task<UblkEnd> Completion => _completion.Task;
+
+    /// <summary>
+    /// Ends when <see cref="StopAsync"/> has had the kernel stop the device: it cannot be opened any more, and whoever held it against
+    /// new users must close it, since its number is free only then. May never end.
+    /// </summary>
+    public Task Stopped => _stopped.Task;
 
     /// <summary>Counters of the kernel's side; the requests are counted by the queue.</summary>
     public UblkStatistics Statistics => _queue.Statistics;

@@ -43,8 +43,9 @@ public static class UblkDevices
     /// </summary>
     /// <param name="number">Number of the device.</param>
     /// <param name="deviceDirectory">Where device nodes are.</param>
+    /// <param name="stopped">Called once the device cannot be opened any more, before its number is freed; null for nothing.</param>
     /// <exception cref="UblkException">The kernel would not let go. A device that is gone is a success.</exception>
-    public static async Task RemoveAsync(int number, string deviceDirectory = "/dev")
+    public static async Task RemoveAsync(int number, string deviceDirectory = "/dev", Action? stopped = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(number);
         using UblkControl control = UblkControl.Open(deviceDirectory);
@@ -52,8 +53,14 @@ public static class UblkDevices
         int result = await Task.Factory.StartNew(
             () =>
             {
-                int stopped = control.Stop(id);
-                return stopped is < 0 and not -Errno.ENODEV ? stopped : control.Delete(id);
+                int result = control.Stop(id);
+                if (result is < 0 and not -Errno.ENODEV)
+                {
+                    return result;
+                }
+
+                stopped?.Invoke();
+                return control.Delete(id);
             },
             CancellationToken.None,
             TaskCreationOptions.LongRunning,

@@ -11,7 +11,6 @@ internal sealed partial class UblkQueue
 
     private long _writes;
     private long _flushedWrites;
-    private long _writesBeforeOwnFlush;
 
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
@@ -143,21 +142,23 @@ internal sealed partial class UblkQueue
         request.Operation = BlockOperation.Flush;
         request.Token = OwnFlush;
         request.Owner = this;
-        request.OwnerState = done;
-        _writesBeforeOwnFlush = _writes;
+        request.OwnerState = new OwnFlushState(done, _writes);
         _queue.Submit(request, _loop.NowMs);
     }
 
     private void OnOwnFlush(BlockRequest request)
     {
         int error = request.Error;
-        var done = (TaskCompletionSource<int>)request.OwnerState!;
+        var state = (OwnFlushState)request.OwnerState!;
         if (error == 0)
         {
-            _flushedWrites = Math.Max(_flushedWrites, _writesBeforeOwnFlush);
+            _flushedWrites = Math.Max(_flushedWrites, state.WritesBefore);
         }
 
         _queue.Return(request);
-        done.SetResult(error);
+        state.Done.SetResult(error);
     }
+
+    // In the request, not here: a second one must not count the writes between the two as covered by the first.
+    private sealed record OwnFlushState(TaskCompletionSource<int> Done, long WritesBefore);
 }

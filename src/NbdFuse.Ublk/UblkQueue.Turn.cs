@@ -61,6 +61,11 @@ internal sealed partial class UblkQueue
         if (ring.NeedsSubmit)
         {
             SubmitRing(ring);
+            if (_ring is null)
+            {
+                // It was refused, and the ring is closed.
+                return;
+            }
         }
 
         while (ring.TryTake(out int tag, out int result))

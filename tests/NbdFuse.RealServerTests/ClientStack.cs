@@ -49,6 +49,7 @@ internal sealed class ClientStack : IAsyncDisposable
     {
         NbdUri parsed = NbdUri.Parse(uri);
         options = (options ?? new NbdExportOptions { Connections = 1 }) with { ExportName = parsed.ExportName };
+        options = options with { Transport = options.Transport with { Tls = NbdTlsOptions.FromUri(parsed) } };
         return await Deadline.Within(
             NbdExport.OpenAsync(NbdTarget.FromUri(parsed), options, NullLogger.Instance, TestContext.Current.CancellationToken),
             $"the handshake with {uri}");

@@ -51,6 +51,13 @@ public sealed class RawPeer : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until a client has come and all that came have left: then <see cref="Received"/> is all that they said.</summary>
+    public async Task ClientsLeftAsync()
+    {
+        await Deadline.Until(() => _connections.Count > 0, "a client").ConfigureAwait(false);
+        await Deadline.Within(Task.WhenAll(_connections.ToArray()), "the clients to leave").ConfigureAwait(false);
+    }
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {

@@ -10,6 +10,7 @@ public sealed class KernelLogTests
     [InlineData("[   24.1] Kernel panic - not syncing: sysrq triggered crash", KernelProblemKind.Panic)]
     [InlineData("[   24.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009", KernelProblemKind.Panic)]
     [InlineData("[   24.1] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", KernelProblemKind.EmulationFault)]
+    [InlineData("[   24.1] RIP: 0010:io_fallback_tw+0x2b/0x110", KernelProblemKind.UblkCancelRace)]
     [InlineData("[   24.1] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI", KernelProblemKind.Oops)]
     [InlineData("[   24.1] BUG: kernel NULL pointer dereference, address: 0000000000000000", KernelProblemKind.Oops)]
     [InlineData("[   24.1] kernel BUG at fs/fuse/dev.c:42!", KernelProblemKind.Oops)]
@@ -42,6 +43,14 @@ public sealed class KernelLogTests
     [InlineData("[    3.0] rcu: INFO: rcu_preempt self-detected stall on CPU")]
     [InlineData("[    3.0] ACPI Error: Aborting method")]
     public void Ordinary_line_is_no_complaint(string line) => Assert.Empty(KernelLog.Problems(line));
+
+    [Theory]
+    [InlineData("Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", true)]
+    [InlineData("Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\nRIP: 0010:io_fallback_tw+0x2b/0x110\nKernel panic - not syncing: Fatal exception", true)]
+    [InlineData("Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\nRIP: 0010:fuse_dev_read+0x2b/0x110\nKernel panic - not syncing: Fatal exception", false)]
+    [InlineData("INFO: task jbd2/loop0-8:99 blocked for more than 30 seconds.", false)]
+    public void Only_known_faults_of_the_guest_itself_are_no_verdict(string console, bool isOwnFault) =>
+        Assert.Equal(isOwnFault, KernelLog.IsOwnFault(console));
 
     [Fact]
     public void Escape_sequences_are_removed() =>

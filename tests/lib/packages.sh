@@ -12,6 +12,7 @@ readonly PEER_PROGRAMS=(
     "qemu-storage-daemon qemu-system-common"
     "fusermount3 fuse3"
     "fio fio"
+    "openssl openssl"
     "mkfs.ext4 e2fsprogs"
     "debugfs e2fsprogs"
     "mkfs.btrfs btrfs-progs"
@@ -54,7 +55,7 @@ readonly EXAMPLE_PROGRAMS=(
 # containers often lack; userns, which Ubuntu's AppArmor and other hardening refuse to users; fusectl, which containers may
 # not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
-libnbd-nbdfuse,fusermount3,fio,fio-nbd,mkfs.ext4,e2fsck,debugfs,gcc,losetup,setpriv,vm,nbd-client,\
+libnbd-nbdfuse,fusermount3,fio,openssl,fio-nbd,mkfs.ext4,e2fsck,debugfs,gcc,losetup,setpriv,vm,nbd-client,\
 blkdiscard,fstrim,sfdisk,mkfs.btrfs,mkfs.xfs,memory-cgroup,io_uring"
 
 # install_missing "program package"...: installs the packages of the programs that are missing.

@@ -4,6 +4,7 @@ namespace NbdFuse.Native;
 
 public sealed partial class EventLoop
 {
+    private readonly SpinTrial _spinTrial = new();
     private long _lastProgress;
 
     private void Run()
@@ -92,12 +93,31 @@ public sealed partial class EventLoop
             return _epoll.Wait(0);
         }
 
-        if (_options.SpinMicroseconds > 0 && AnyHookWantsSpin() && Spin(out int ready))
+        if (_options.SpinMicroseconds <= 0 || !AnyHookWantsSpin())
         {
-            _lastProgress = Stopwatch.GetTimestamp();
-            return ready;
+            return Sleep();
         }
 
+        long begin = Stopwatch.GetTimestamp();
+        if (_spinTrial.Polls && Spin(out int ready))
+        {
+            _lastProgress = Stopwatch.GetTimestamp();
+        }
+        else
+        {
+            ready = Sleep();
+        }
+
+        if (ready > 0)
+        {
+            _spinTrial.Record(_lastProgress - begin);
+        }
+
+        return ready;
+    }
+
+    private int Sleep()
+    {
         int timeout = _timers.TimeoutMs(MonotonicClock.Milliseconds);
         int count = PrepareSleep() ? _epoll.Wait(timeout) : _epoll.Wait(0);
         EndSleep();

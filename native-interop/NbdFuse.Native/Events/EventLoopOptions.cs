@@ -4,8 +4,8 @@ namespace NbdFuse.Native;
 public sealed record EventLoopOptions
 {
     /// <summary>
-    /// Microseconds to poll after the last progress before sleeping, while a hook wants it; 0 never polls. Default 50:
-    /// measured to double the rate at depth 1, and to cost throughput when polling is unconditional.
+    /// Most microseconds to poll after the last progress before sleeping, while a hook wants it and as long as it is measured to
+    /// shorten the waits (<see cref="SpinTrial"/>); 0 never polls. Default 50.
     /// </summary>
     public int SpinMicroseconds { get; init; } = 50;
 

@@ -12,6 +12,9 @@ public sealed record ControlReply
     /// <summary>Why it was not, or a warning; one line for the user.</summary>
     public string? Message { get; init; }
 
+    /// <summary>It was done, but what was written last may be lost; the message says why.</summary>
+    public bool Lost { get; init; }
+
     /// <summary>The answer to <see cref="ControlRequest.Status"/>.</summary>
     public AttachStatus? Status { get; init; }
 }

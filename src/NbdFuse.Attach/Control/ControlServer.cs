@@ -26,6 +26,8 @@ public sealed class ControlServer : IAsyncDisposable
     // rw for the owner.
     private const int Private = 0x180;
 
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(100);
+
     private readonly Socket _listener;
     private readonly Func<ControlRequest, Task<ControlReply>> _handler;
     private readonly CancellationTokenSource _stop = new();
@@ -77,11 +79,10 @@ public sealed class ControlServer : IAsyncDisposable
 
     private async Task AcceptAsync()
     {
-        try
+        while (await AcceptOneAsync().ConfigureAwait(false) is var (isStopped, accepted) && !isStopped)
         {
-            while (true)
+            if (accepted is { } client)
             {
-                Socket client = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
                 CancellationTokenSource patience = Welcome();
                 lock (_lock)
                 {
@@ -91,10 +92,23 @@ public sealed class ControlServer : IAsyncDisposable
                 }
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
+    }
+
+    private async Task<(bool IsStopped, Socket? Client)> AcceptOneAsync()
+    {
+        try
         {
-            // Stopped. A socket of this machine has no other reason to fail.
-            return;
+            return (false, await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false));
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException || (e is SocketException && _stop.IsCancellationRequested))
+        {
+            return (true, null);
+        }
+        catch (SocketException)
+        {
+            // Want of descriptors or memory, or a client that has gone at once. A daemon that stopped listening could only be killed.
+            await Task.WhenAny(Task.Delay(RetryDelay, _stop.Token)).ConfigureAwait(false);
+            return (false, null);
         }
     }
 

@@ -23,7 +23,7 @@ public static class PartitionTable
     public static int BlockSizeOf(DeviceRead read, long size)
     {
         byte[] start = new byte[LargeBlock + 8];
-        return size >= start.Length && size % LargeBlock == 0 && read(0, start)
+        return size >= start.Length && read(0, start)
             && start.AsSpan(LargeBlock, 8).SequenceEqual(GuidPartitionTable.Signature)
             && !start.AsSpan(SmallBlock, 8).SequenceEqual(GuidPartitionTable.Signature)
             ? LargeBlock

@@ -112,9 +112,11 @@ internal sealed class BootArgumentParser
             "nbdfuse.rescue" => _result with { Rescue = IsOn(name, value) },
             "nbdfuse.debug" => _result with { Debug = IsOn(name, value) },
             "nbdfuse.overlay" => _result with { Overlay = IsOverlay(value) },
+            "nbdfuse.prefetch" => _result with { Prefetch = PrefetchOf(value) },
+            "nbdfuse.record" => _result with { Record = RecordOf(value) },
             "nbdfuse.driver" => _result with { Driver = DriverOf(value) },
             _ when name.StartsWith("nbdfuse.", StringComparison.Ordinal) => throw new BootArgumentException(
-                $"there is no argument {BootArgumentException.Quote(name)}; there are nbdfuse.driver=, nbdfuse.overlay=, nbdfuse.rescue= and nbdfuse.debug="),
+                $"there is no argument {BootArgumentException.Quote(name)}; there are nbdfuse.driver=, nbdfuse.overlay=, nbdfuse.prefetch=, nbdfuse.record=, nbdfuse.rescue= and nbdfuse.debug="),
             _ => _result,
         };
     }
@@ -204,6 +206,24 @@ internal sealed class BootArgumentParser
         "" or "0" or "no" or "off" or "none" => false,
         _ => throw new BootArgumentException(
             $"nbdfuse.overlay={BootArgumentException.Quote(value ?? string.Empty)} cannot be understood; write nbdfuse.overlay=tmpfs"),
+    };
+
+    private static string PrefetchOf(string? value) => value switch
+    {
+        "0" or "no" or "off" => string.Empty,
+        { Length: > 1 } when value[0] == '/' => value,
+        _ => throw new BootArgumentException(
+            $"nbdfuse.prefetch={BootArgumentException.Quote(value ?? string.Empty)} cannot be understood; write nbdfuse.prefetch=/PATH of a trace in the initramfs, or nbdfuse.prefetch=0"),
+    };
+
+    // Nothing else of this system lives on in the next one.
+    private static string? RecordOf(string? value) => value switch
+    {
+        null or "1" or "yes" or "on" => BootArguments.DefaultRecord,
+        "0" or "no" or "off" => null,
+        _ when value.StartsWith("/run/", StringComparison.Ordinal) && value.Length > "/run/".Length && !value.Split('/').Contains("..") => value,
+        _ => throw new BootArgumentException(
+            $"nbdfuse.record={BootArgumentException.Quote(value)} cannot be understood; write nbdfuse.record, or nbdfuse.record=/run/FILE"),
     };
 
     private static string DriverOf(string? value) =>

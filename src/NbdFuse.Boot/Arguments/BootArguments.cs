@@ -6,6 +6,9 @@ public sealed record BootArguments
     /// <summary>Names of drivers that <c>nbdfuse.driver=</c> takes.</summary>
     public static readonly IReadOnlyList<string> Drivers = ["auto", "ublk", "fuse", "nbd"];
 
+    /// <summary>Where <c>nbdfuse.record</c> without a path writes.</summary>
+    public const string DefaultRecord = "/run/nbdfuse.trace";
+
     /// <summary>The export; null when nothing on the command line names one.</summary>
     public ExportWish? Export { get; init; }
 
@@ -35,6 +38,15 @@ public sealed record BootArguments
 
     /// <summary>Driver: one of <see cref="Drivers"/>.</summary>
     public string Driver { get; init; } = "auto";
+
+    /// <summary>
+    /// File of the initramfs with the trace by which is read ahead (<c>nbdfuse.prefetch=PATH</c>); empty for none (<c>0</c>); null for the
+    /// one that the initramfs was made with, if there is one.
+    /// </summary>
+    public string? Prefetch { get; init; }
+
+    /// <summary>File below /run for a trace of what is read (<c>nbdfuse.record[=PATH]</c>); null for none.</summary>
+    public string? Record { get; init; }
 
     /// <summary>A shell on the console when the boot fails; otherwise the machine is rebooted (<c>nbdfuse.rescue=0</c>).</summary>
     public bool Rescue { get; init; } = true;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using NbdFuse.Native;
 
 namespace NbdFuse.Boot;
 
@@ -91,6 +92,29 @@ internal sealed class ArchiveTree
         }
 
         return length + WriteEntry(output, "TRAILER!!!", 0, 1, new ArchiveEntry(0), 0, []);
+    }
+
+    /// <summary>Writes the content into a directory; what is there already stays as it is, devices are left out.</summary>
+    /// <param name="directory">The directory.</param>
+    public void WriteTo(string directory)
+    {
+        foreach ((string path, ArchiveEntry entry) in _entries)
+        {
+            string full = Path.Combine(directory, path);
+            switch (entry.Mode & 0xF000)
+            {
+                case Directory:
+                    System.IO.Directory.CreateDirectory(full);
+                    break;
+                case SymbolicLink when !Path.Exists(full) && new FileInfo(full).LinkTarget is null:
+                    File.CreateSymbolicLink(full, Encoding.UTF8.GetString(entry.Read()));
+                    break;
+                case RegularFile when !Path.Exists(full):
+                    File.WriteAllBytes(full, entry.Read());
+                    PosixException.Check(Posix.Chmod(full, entry.Mode & 0xFFF), full);
+                    break;
+            }
+        }
     }
 
     private static string Clean(string path) => path.Trim('/');

@@ -12,6 +12,9 @@ public sealed class InitramfsBuilder
     /// <summary>Where the tree of the program is mounted at boot: also its root directory, from then on.</summary>
     public const string Tree = "/nbdfuse";
 
+    /// <summary>Where the trace is by which the boot is read ahead, if there is one.</summary>
+    public const string PrefetchPath = "/etc/nbdfuse/prefetch";
+
     private const string PackedTree = "/nbdfuse.tree";
 
     // What /init, the hook for shutdowns and udhcpc's script call; the shell for emergencies installs the rest.
@@ -34,6 +37,7 @@ public sealed class InitramfsBuilder
     private readonly HashSet<string> _libraryDirectories = [];
     private string _architecture = string.Empty;
     private string? _kernel;
+    private bool _isHook;
     private int _modules;
 
     private InitramfsBuilder(InitramfsOptions options)
@@ -57,9 +61,17 @@ public sealed class InitramfsBuilder
     private InitramfsReport Run(Stream output)
     {
         string start = _options.Runtime is { } runtime ? AddRuntime(runtime) : AddProgram();
-        AddBusybox();
+        AddBusybox("bin");
+
+        // The kernel itself calls it by this name.
+        _tree.AddLink("sbin/modprobe", "../bin/busybox");
         AddSkeleton(start);
         AddModules();
+        if (_options.Prefetch is { } trace)
+        {
+            _tree.AddFile(PrefetchPath, trace, ArchiveTree.FileMode);
+        }
+
         foreach (string path in _options.With)
         {
             AddExtra(Path.GetFullPath(path));
@@ -83,7 +95,39 @@ public sealed class InitramfsBuilder
             data.Length + (_options.IsUImage ? UImageHeader.Length : 0), unpacked, _modules, _kernel, _notes);
     }
 
-    private static string Script(string name)
+    /// <summary>
+    /// Puts the program, busybox and scripts into the initramfs that a framework is making: see <see cref="HookInstaller"/>. What the
+    /// framework has there is not touched.
+    /// </summary>
+    /// <param name="options">Program, and where its libraries are.</param>
+    /// <param name="directory">The framework's directory.</param>
+    /// <exception cref="BootException">Something is missing on this machine.</exception>
+    public static void WriteHookTree(InitramfsOptions options, string directory)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        new InitramfsBuilder(options) { _isHook = true }.WriteHookTree(directory);
+    }
+
+    private void WriteHookTree(string directory)
+    {
+        string start = AddProgram();
+        AddBusybox("etc/nbdfuse/bin");
+        AddTreeSkeleton(start, string.Join(':', _libraryDirectories.Order(StringComparer.Ordinal).Select(library => Tree + library)));
+        _tree.AddText("etc/nbdfuse/dhcp.sh", Script("dhcp.sh").Replace("/bin/busybox", "/etc/nbdfuse/bin/busybox", StringComparison.Ordinal)
+            .Replace("PATH=/bin", "PATH=/etc/nbdfuse/bin:/bin", StringComparison.Ordinal), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/attach.sh", Script("attach.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/wanted.sh", Script("wanted.sh"), ArchiveTree.ProgramMode);
+        if (_options.Prefetch is { } trace)
+        {
+            _tree.AddFile(PrefetchPath, trace, ArchiveTree.FileMode);
+        }
+
+        _tree.WriteTo(directory);
+    }
+
+    /// <summary>A script of ours.</summary>
+    /// <param name="name">Its file's name.</param>
+    internal static string Script(string name)
     {
         using Stream stream = Assembly.GetExecutingAssembly().GetManifestResourceStream(name)
             ?? throw new InvalidOperationException($"There is no resource '{name}'.");
@@ -164,12 +208,16 @@ public sealed class InitramfsBuilder
         foreach ((string target, string source) in _libraries.Find(program, place))
         {
             _tree.AddFile(PackedTree + target, source, ArchiveTree.ProgramMode);
-            _tree.AddLink(target, Tree + target);
+            if (!_isHook)
+            {
+                _tree.AddLink(target, Tree + target);
+            }
+
             _libraryDirectories.Add(Path.GetDirectoryName(target)!);
         }
     }
 
-    private void AddBusybox()
+    private void AddBusybox(string place)
     {
         string path = _options.Busybox ?? FindBusybox();
         if (!File.Exists(path))
@@ -184,14 +232,11 @@ public sealed class InitramfsBuilder
             throw new BootException($"{path} is not static: install busybox-static, or give a static busybox by --busybox");
         }
 
-        _tree.AddFile("bin/busybox", path, ArchiveTree.ProgramMode);
+        _tree.AddFile($"{place}/busybox", path, ArchiveTree.ProgramMode);
         foreach (string applet in Applets)
         {
-            _tree.AddLink($"bin/{applet}", "busybox");
+            _tree.AddLink($"{place}/{applet}", "busybox");
         }
-
-        // The kernel itself calls it by this name.
-        _tree.AddLink("sbin/modprobe", "../bin/busybox");
     }
 
     private string FindBusybox()
@@ -215,6 +260,21 @@ public sealed class InitramfsBuilder
             _tree.AddDirectory(directory);
         }
 
+        string[] unusual = [.. _libraryDirectories.Where(directory => !IsUsual(directory)).Order(StringComparer.Ordinal)];
+        AddTreeSkeleton(start, string.Join(':', unusual));
+        _tree.AddCharacterDevice("dev/console", 5, 1);
+        _tree.AddText("init", Script("init.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/dhcp.sh", Script("dhcp.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
+        _tree.AddText("etc/group", "root:x:0:\n");
+        _tree.AddText("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+        _tree.AddLink("etc/mtab", "/proc/mounts");
+        _tree.AddLink("etc/resolv.conf", $"{Tree}/etc/resolv.conf");
+    }
+
+    private void AddTreeSkeleton(string start, string libraries)
+    {
+        _tree.AddDirectory(Tree);
         foreach (string directory in new[] { "dev", "proc", "sys", "run", "tmp" })
         {
             _tree.AddDirectory($"{PackedTree}/{directory}");
@@ -222,21 +282,12 @@ public sealed class InitramfsBuilder
 
         // The same path outside and inside: what was looked up before the change of the root directory stays right.
         _tree.AddLink(PackedTree + Tree, ".");
-        _tree.AddCharacterDevice("dev/console", 5, 1);
-        _tree.AddText("init", Script("init.sh"), ArchiveTree.ProgramMode);
-        _tree.AddText("etc/nbdfuse/dhcp.sh", Script("dhcp.sh"), ArchiveTree.ProgramMode);
-        _tree.AddText("etc/nbdfuse/shutdown.sh", Script("shutdown.sh"), ArchiveTree.ProgramMode);
-        _tree.AddText("etc/nbdfuse/start", start + "\n");
-        _tree.AddText("etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
-        _tree.AddText("etc/group", "root:x:0:\n");
-        _tree.AddText("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
-        _tree.AddLink("etc/mtab", "/proc/mounts");
 
         // Names are resolved inside of the tree, too, when the connection has to be made anew.
         _tree.AddText($"{PackedTree}/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
-        _tree.AddLink("etc/resolv.conf", $"{Tree}/etc/resolv.conf");
-        string[] unusual = [.. _libraryDirectories.Where(directory => !IsUsual(directory)).Order(StringComparer.Ordinal)];
-        _tree.AddText("etc/nbdfuse/libraries", string.Join(':', unusual) + "\n");
+        _tree.AddText("etc/nbdfuse/shutdown.sh", Script("shutdown.sh"), ArchiveTree.ProgramMode);
+        _tree.AddText("etc/nbdfuse/start", start + "\n");
+        _tree.AddText("etc/nbdfuse/libraries", libraries + "\n");
     }
 
     private bool IsUsual(string directory) =>

@@ -33,6 +33,9 @@ public sealed record InitramfsOptions
     /// <summary>Further files and directories, that keep their paths; programs with their libraries.</summary>
     public IReadOnlyList<string> With { get; init; } = [];
 
+    /// <summary>A trace of a boot, by which the next ones are read ahead; null for none.</summary>
+    public string? Prefetch { get; init; }
+
     /// <summary>Wrap the archive for U-Boot (mkimage's legacy format).</summary>
     public bool IsUImage { get; init; }
 

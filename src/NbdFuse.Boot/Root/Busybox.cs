@@ -8,8 +8,14 @@ namespace NbdFuse.Boot;
 /// </summary>
 internal static class Busybox
 {
-    private const string Path = "/bin/busybox";
+    // Of our own where a framework's initramfs has another one, with fewer applets perhaps.
+    private const string Own = "/etc/nbdfuse/bin/busybox";
+    private const string Usual = "/bin/busybox";
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    /// <summary>Where it is.</summary>
+    /// <param name="root">Root directory of the initramfs; empty for /.</param>
+    public static string PathBelow(string root) => File.Exists(root + Own) ? root + Own : root + Usual;
 
     /// <summary>Runs an applet to its end.</summary>
     /// <param name="words">Its name, and its arguments.</param>
@@ -17,11 +23,11 @@ internal static class Busybox
     {
         try
         {
-            return ProgramOutput.Run(Patience, [Path, .. words]);
+            return ProgramOutput.Run(Patience, [PathBelow(string.Empty), .. words]);
         }
         catch (PosixException e)
         {
-            throw new BootException($"{Path} cannot be run: {e.Message}", e);
+            throw new BootException($"{PathBelow(string.Empty)} cannot be run: {e.Message}", e);
         }
     }
 

@@ -55,7 +55,7 @@ public static class HandOver
             Directory.CreateDirectory($"{hook}/{directory}");
         }
 
-        File.Copy($"{root}/bin/busybox", $"{hook}/bin/busybox", overwrite: true);
+        File.Copy(Busybox.PathBelow(root), $"{hook}/bin/busybox", overwrite: true);
         foreach (string applet in new[] { "sh", "sed", "sort", "umount", "losetup", "kill", "sleep", "sync", "poweroff", "reboot", "halt", "echo" })
         {
             string link = $"{hook}/bin/{applet}";

@@ -1,3 +1,4 @@
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -7,6 +8,9 @@ internal sealed record AttachArguments
 {
     /// <summary>The export.</summary>
     public required NbdUri Uri { get; init; }
+
+    /// <summary>Whether and how connections are encrypted.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
 
     /// <summary>The driver: one of <see cref="DeviceDrivers.Names"/>.</summary>
     public string Driver { get; init; } = DeviceDrivers.Automatic;
@@ -25,6 +29,12 @@ internal sealed record AttachArguments
 
     /// <summary>Connections, 1 to 1024.</summary>
     public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
+
+    /// <summary>File with the trace by which is read ahead, or null.</summary>
+    public string? PrefetchFile { get; init; }
+
+    /// <summary>File for a trace of what is read, or null.</summary>
+    public string? RecordFile { get; init; }
 
     /// <summary>What is asked of the driver nbd alone.</summary>
     public NbdDriverOptions Nbd { get; init; } = new();

@@ -1,6 +1,8 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
+using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -69,10 +71,9 @@ internal static class AttachCommand
     // What costs nothing to find out comes before processes and the network.
     private static void Check(AttachArguments arguments)
     {
-        if (arguments.Uri.Tls)
+        if (arguments.Driver == KernelNbdKind.Name && arguments.Tls.Mode != NbdTlsMode.Off)
         {
-            throw new NbdException(
-                "TLS (nbds://) is not supported yet, and a connection without it is refused; use nbd:// over a network you trust, or a tunnel");
+            throw new NbdException("the kernel's nbd driver speaks no TLS, and the connection would be without: use --driver ublk or fuse");
         }
 
         FuseMountOptionParser.Parse(arguments.MountOptions);
@@ -183,13 +184,37 @@ internal static class AttachCommand
             if (answer.Length == 0)
             {
                 answer = $"{ErrorText.Program}: the daemon ended with exit code {child.ExitCode} before the device was usable\n";
-                DeviceDrivers.Devices.CleanUp(entry, entry.Read(), force: true);
+                answer += CleanUp(entry, arguments.Recover);
             }
 
             await error.WriteAsync(ReadLog(log, options) + answer + (ended ? string.Empty : $"{ErrorText.Program}: process {child.Pid} has not ended yet\n"))
                 .ConfigureAwait(false);
             return MountCommand.Failed;
         }
+    }
+
+    /// <summary>What a daemon that was killed has left goes, unless somebody needs it by now.</summary>
+    /// <returns>What stays, one line, or nothing.</returns>
+    private static string CleanUp(AttachEntry entry, bool recover)
+    {
+        AttachedDevices devices = DeviceDrivers.Devices;
+        AttachState? state = entry.Read();
+        string? device = state?.Device is { Length: > 0 } named ? named
+            : devices.Kinds.Select(kind => kind.Find(entry)).FirstOrDefault(found => found is not null);
+        if (recover && (device is null || !devices.Kinds.Any(kind => kind.Driver == state?.Driver && kind.Find(entry) is not null)))
+        {
+            // It did not get as far as to take the device over: whoever waits for it goes on to wait, and the old entry is there.
+            entry.Remove();
+            return string.Empty;
+        }
+
+        if (device is not null && (recover || DeviceHolders.Find(device).Any(holder => holder.Kind != DeviceHolderKind.Process)))
+        {
+            return $"{ErrorText.Program}: {device} has users and stays; 'nbdfuse status' tells how to go on\n";
+        }
+
+        devices.CleanUp(entry, state, force: true);
+        return string.Empty;
     }
 
     private static ChildProcess Spawn(AttachArguments arguments, AttachEntry entry, FileDescriptor log, out FileDescriptor reader)

@@ -13,6 +13,9 @@ namespace NbdFuse.Cli;
 /// </remarks>
 internal sealed class AttachDaemon : IDisposable
 {
+    // A patient detach that nobody waits for: who has the device by now without our knowing is found out long before.
+    private static readonly TimeSpan UnheardPatience = TimeSpan.FromSeconds(30);
+
     private readonly AttachArguments _arguments;
     private readonly AttachEntry _entry;
     private readonly ILogger _logger;
@@ -25,6 +28,10 @@ internal sealed class AttachDaemon : IDisposable
     private IDeviceDriver? _driver;
     private volatile bool _isDetaching;
     private volatile bool _isForced;
+
+    // The device is, or may be, still there although we end: its entry tells how to go on.
+    private volatile bool _isLeft;
+    private volatile bool _isLost;
 
     /// <summary>Prepares the daemon.</summary>
     /// <param name="arguments">What the user asked for.</param>
@@ -55,7 +62,6 @@ internal sealed class AttachDaemon : IDisposable
     {
         using var signals = new AttachSignals();
         Task<int> signal = signals.NextAsync();
-        bool leaveEntry = false;
         try
         {
             _entry.Write(_state);
@@ -65,14 +71,8 @@ internal sealed class AttachDaemon : IDisposable
             }
 
             DriverDevice device = await BringUpAsync(signal).ConfigureAwait(false);
-            if (!device.NeedsProcess)
-            {
-                leaveEntry = await LeaveOrTakeDownAsync(device, ready).ConfigureAwait(false);
-                return leaveEntry ? 0 : 1;
-            }
-
             await ServeOrTakeDownAsync(device, ready, signals, signal).ConfigureAwait(false);
-            return 0;
+            return _isLost ? MountCommand.Failed : 0;
         }
         finally
         {
@@ -81,7 +81,7 @@ internal sealed class AttachDaemon : IDisposable
                 await _driver.DisposeAsync().ConfigureAwait(false);
             }
 
-            if (!leaveEntry)
+            if (!_isLeft && !HasTakenOver())
             {
                 _entry.Remove();
             }
@@ -95,6 +95,14 @@ internal sealed class AttachDaemon : IDisposable
     {
         try
         {
+            Announce(device);
+            if (!device.NeedsProcess)
+            {
+                Publish(state => state with { Pid = 0, ProcessStart = 0 });
+                _isLeft = ready(device.Path) || !await DetachUnheardAsync().ConfigureAwait(false);
+                return;
+            }
+
             var control = new ControlServer(_entry.SocketPath, AnswerAsync);
             await using (control.ConfigureAwait(false))
             {
@@ -102,14 +110,12 @@ internal sealed class AttachDaemon : IDisposable
 
                 // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
                 Directory.SetCurrentDirectory("/");
-                if (!ready(device.Path))
+                Task? unheard = ready(device.Path) ? null : DetachUnheardAsync();
+                await ServeAsync(signals, signal, unheard).ConfigureAwait(false);
+                if (!_isLeft)
                 {
-                    AttachLog.Warning(_logger, "the process that asked for the device is gone: it is detached again");
-                    await DetachAsync(force: true).ConfigureAwait(false);
+                    _entry.Remove();
                 }
-
-                await ServeAsync(signals, signal).ConfigureAwait(false);
-                _entry.Remove();
             }
         }
         catch when (!_done.Task.IsCompleted && !_arguments.Recover)
@@ -121,27 +127,36 @@ internal sealed class AttachDaemon : IDisposable
         }
     }
 
-    /// <summary>Leaves a device to the kernel.</summary>
-    /// <returns>False when nobody waits for it any more, and it was taken down.</returns>
-    private async Task<bool> LeaveOrTakeDownAsync(DriverDevice device, Func<string, bool> ready)
+    /// <summary>Whether the kernel has given us a device that a dead process had left, and still has it.</summary>
+    private bool HasTakenOver() =>
+        _arguments.Recover && !_done.Task.IsCompleted
+        && DeviceDrivers.Devices.Kinds.Any(kind => kind.Driver == _state.Driver && kind.Find(_entry) is not null);
+
+    /// <summary>The process that asked for the device has gone before it heard of it.</summary>
+    /// <returns>Whether the device is gone; somebody may use it by now.</returns>
+    private async Task<bool> DetachUnheardAsync()
     {
-        try
+        if (_arguments.Recover)
         {
-            Publish(state => state with { Pid = 0, ProcessStart = 0 });
-            if (ready(device.Path))
-            {
-                return true;
-            }
-        }
-        catch
-        {
-            await DetachAsync(force: true).ConfigureAwait(false);
-            throw;
+            // It has users: that they go on is what was asked for.
+            AttachLog.Warning(_logger, "the process that asked for the device is gone; the device stays");
+            return false;
         }
 
         AttachLog.Warning(_logger, "the process that asked for the device is gone: it is detached again");
-        await DetachAsync(force: true).ConfigureAwait(false);
-        return false;
+        Task<ControlReply> patient = DetachAsync(force: false);
+        if (await Task.WhenAny(patient, Task.Delay(UnheardPatience)).ConfigureAwait(false) != patient)
+        {
+            return (await DetachAsync(force: true).ConfigureAwait(false)).Ok;
+        }
+
+        ControlReply reply = await patient.ConfigureAwait(false);
+        if (!reply.Ok)
+        {
+            AttachLog.Warning(_logger, $"the device stays: {reply.Message}");
+        }
+
+        return reply.Ok;
     }
 
     private void Publish(Func<AttachState, AttachState> change)
@@ -152,32 +167,38 @@ internal sealed class AttachDaemon : IDisposable
 
     private async Task<DriverDevice> BringUpAsync(Task<int> signal)
     {
-        DriverEntry chosen = DeviceDrivers.Choose(_arguments.Driver, _arguments.Device, _logger);
-        Publish(state => state with { Driver = chosen.Name, Export = _arguments.Uri.ExportName, Server = _context.Target.ToString()! });
-        _driver = chosen.Create(_context);
+        Dictionary<string, string> refused = [];
+        while (true)
+        {
+            DriverEntry chosen = DeviceDrivers.Choose(_arguments.Driver, _arguments.Device, _logger, refused);
+            Publish(state => state with { Driver = chosen.Name, Export = _arguments.Uri.ExportName, Server = _context.Target.ToString()! });
+            _driver = chosen.Create(_context);
+            try
+            {
+                return await BringUpAsync(_driver, signal).ConfigureAwait(false);
+            }
+            catch (DriverUnusableException e) when (_arguments.Driver == DeviceDrivers.Automatic && !signal.IsCompleted)
+            {
+                refused.Add(chosen.Name, e.Message);
+                await _driver.DisposeAsync().ConfigureAwait(false);
+                _driver = null;
+            }
+        }
+    }
+
+    private static async Task<DriverDevice> BringUpAsync(IDeviceDriver driver, Task<int> signal)
+    {
         using var interrupted = new CancellationTokenSource();
-        Task<DriverDevice> up = _driver.BringUpAsync(interrupted.Token);
+        Task<DriverDevice> up = driver.BringUpAsync(interrupted.Token);
         if (await Task.WhenAny(up, signal).ConfigureAwait(false) == signal)
         {
             await interrupted.CancelAsync().ConfigureAwait(false);
         }
 
-        DriverDevice device = await up.ConfigureAwait(false);
-        try
-        {
-            Describe(device);
-        }
-        catch when (!_arguments.Recover)
-        {
-            // Without its entry nobody would know of the device.
-            await DetachAsync(force: true).ConfigureAwait(false);
-            throw;
-        }
-
-        return device;
+        return await up.ConfigureAwait(false);
     }
 
-    private void Describe(DriverDevice device)
+    private void Announce(DriverDevice device)
     {
         Publish(state => state with
         {
@@ -199,54 +220,113 @@ internal sealed class AttachDaemon : IDisposable
             _logger, device.Path, device.Size, device.Server, _driver!.Connections, device.IsReadOnly ? "read-only" : "read-write");
     }
 
-    private async Task ServeAsync(AttachSignals signals, Task<int> signal)
+    /// <param name="signals">Signals.</param>
+    /// <param name="signal">The next one.</param>
+    /// <param name="turn">A detach that is under way already, or null.</param>
+    private async Task ServeAsync(AttachSignals signals, Task<int> signal, Task? turn)
     {
+        Task never = Task.Delay(Timeout.Infinite);
         Task lost = _driver!.ServerLost;
+        turn ??= never;
+        string? again = null;
         while (!_done.Task.IsCompleted)
         {
-            Task first = await Task.WhenAny(_done.Task, _driver.Ended, lost, signal).ConfigureAwait(false);
+            Task first = await Task.WhenAny(_done.Task, _driver.Ended, lost, signal, turn).ConfigureAwait(false);
             if (first == signal)
             {
                 string name = TerminationSignals.NameOf(await signal.ConfigureAwait(false));
                 signal = signals.NextAsync();
-                ControlReply reply = await DetachAsync(force: false).ConfigureAwait(false);
-                if (!reply.Ok)
+                if (turn == never)
                 {
-                    AttachLog.SignalIgnored(_logger, name, reply.Message!);
+                    // Not waited for here: it may wait for the server as long as that likes, and what else happens must be seen.
+                    turn = DetachBySignalAsync(name);
                 }
+                else
+                {
+                    // Should the turn under way refuse, it may have looked before whoever sent this let go of the device.
+                    again = name;
+                }
+            }
+            else if (first == turn)
+            {
+                await turn.ConfigureAwait(false);
+                turn = again is null ? never : DetachBySignalAsync(again);
+                again = null;
             }
             else if (first == lost)
             {
                 // Said once; the device stays, so that whoever uses it gets errors.
-                lost = Task.Delay(Timeout.Infinite);
+                lost = never;
                 AttachLog.ServerLost(_logger, _state.Device, ErrorText.OneLine((await _driver.ServerLost.ConfigureAwait(false)).Message));
-            }
-            else if (first == _driver.Ended && !_isDetaching)
-            {
-                await FinishAsync(await _driver.Ended.ConfigureAwait(false)).ConfigureAwait(false);
             }
             else if (first == _driver.Ended)
             {
-                await _done.Task.ConfigureAwait(false);
+                await FinishAsync(await _driver.Ended.ConfigureAwait(false)).ConfigureAwait(false);
             }
         }
 
         AttachLog.Detached(_logger, _state.Device, await _done.Task.ConfigureAwait(false));
     }
 
-    /// <summary>Somebody else has detached the device, or it has failed.</summary>
+    private async Task DetachBySignalAsync(string name)
+    {
+        ControlReply reply = await DetachAsync(force: false).ConfigureAwait(false);
+        if (!reply.Ok)
+        {
+            AttachLog.SignalIgnored(_logger, name, reply.Message!);
+        }
+    }
+
+    /// <summary>The device has ended: somebody else has detached it, it has failed, or a detach of ours is about to see it.</summary>
     private async Task FinishAsync(DriverEnd end)
     {
-        if (end.IsClean)
+        if (!end.IsClean && _isForced)
         {
-            TakeDownResult result = await _driver!.FinishAsync().ConfigureAwait(false);
-            _done.TrySetResult(result.Message is null ? "by somebody else" : $"by somebody else; {result.Message}");
+            // It is the forced turn's doing, which always ends, and may not have the gate yet.
+            await _done.Task.ConfigureAwait(false);
             return;
+        }
+
+        if (!end.IsClean)
+        {
+            // What a patient turn waits for may never come now, and the turn must end before ours can begin.
+            await _driver!.AbortAsync().ConfigureAwait(false);
+        }
+
+        await _gate.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (_done.Task.IsCompleted)
+            {
+                return;
+            }
+
+            if (end.IsClean)
+            {
+                TakeDownResult result = await _driver!.FinishAsync().ConfigureAwait(false);
+                NoteLoss(result);
+                _done.TrySetResult(result.Message is null ? "by somebody else" : $"by somebody else; {result.Message}");
+                return;
+            }
+        }
+        finally
+        {
+            _gate.Release();
         }
 
         await DetachAsync(force: true).ConfigureAwait(false);
         _entry.KeepLog();
         throw new AttachException($"{_state.Device}: {end.Message}; the device was detached");
+    }
+
+    private void NoteLoss(TakeDownResult result)
+    {
+        if (result.IsLost)
+        {
+            _isLost = true;
+            AttachLog.WritesLost(_logger, result.Message!);
+            _entry.KeepLog();
+        }
     }
 
     private async Task<ControlReply> AnswerAsync(ControlRequest request) => request.Request switch
@@ -295,13 +375,25 @@ internal sealed class AttachDaemon : IDisposable
                 ? await _driver!.TakeDownByForceAsync().ConfigureAwait(false)
                 : await _driver!.TakeDownAsync().ConfigureAwait(false);
 
-            // By force it is over in any case: nothing answers for the device any more.
+            if (!force)
+            {
+                NoteLoss(result);
+            }
+
+            // By force it is over in any case: nothing answers for the device any more. One that is left keeps its entry.
             if (result.IsDone || force)
             {
+                _isLeft = !result.IsDone;
                 _done.TrySetResult(force ? "by force" : "as asked");
             }
 
-            return new ControlReply { Ok = result.IsDone, Message = result.Message };
+            return new ControlReply { Ok = result.IsDone, Message = result.Message, Lost = result.IsLost && !force };
+        }
+        catch when (force && _done.TrySetResult("by force, as far as possible"))
+        {
+            // Nothing answers for the device any more; its entry stays, for another attempt.
+            _isLeft = true;
+            throw;
         }
         finally
         {

@@ -35,6 +35,9 @@ internal static partial class AttachLog
     [LoggerMessage(5211, LogLevel.Critical, "{Device}: {Reason}; this process ends, requests wait: 'nbdfuse attach {Option} {Device}' goes on")]
     public static partial void ServiceFailed(ILogger logger, string device, string reason, string option);
 
+    [LoggerMessage(5212, LogLevel.Error, "{Reason}")]
+    public static partial void WritesLost(ILogger logger, string reason);
+
     [LoggerMessage(5210, LogLevel.Error, "{Reason}")]
     public static partial void Failed(ILogger logger, string reason, Exception error);
 }

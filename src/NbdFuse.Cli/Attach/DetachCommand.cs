@@ -28,14 +28,14 @@ internal static class DetachCommand
 
         if (resolved.MountPoint is { } named && !force)
         {
-            Unmount(resolved.Device, named);
+            await UnmountAsync(resolved.Device, named).ConfigureAwait(false);
         }
 
         // Looked for while the device is ours for certain: its number may belong to somebody else afterwards.
         IReadOnlyList<string> mountPoints = force ? DeviceHolders.FindMountPoints(resolved.Device) : [];
-        string? warning = AttachEntry.IsAlive(state)
+        (string? warning, bool isLost) = AttachEntry.IsAlive(state)
             ? await AskAsync(entry, state, force).ConfigureAwait(false)
-            : CleanUp(entry, state, force);
+            : (CleanUp(entry, state, force), false);
         foreach (string mountPoint in mountPoints)
         {
             // After the requests have failed: before, whoever is in there might be waiting for an answer that does not come.
@@ -53,10 +53,10 @@ internal static class DetachCommand
             await error.WriteAsync($"{ErrorText.Program}: {ErrorText.OneLine(warning)}\n").ConfigureAwait(false);
         }
 
-        return 0;
+        return isLost ? MountCommand.Failed : 0;
     }
 
-    private static void Unmount(string device, string mountPoint)
+    private static async Task UnmountAsync(string device, string mountPoint)
     {
         DeviceHolder[] others =
         [
@@ -67,17 +67,28 @@ internal static class DetachCommand
             throw new DeviceBusyException(device, others);
         }
 
-        int result = Posix.Umount2(mountPoint, Posix.UnmountNoFollow);
-        if (result < 0)
+        // By another process: it writes back first, and while the server does not answer nobody could end it.
+        Task<string[]> unmounting = LoopHelper.RunAsync(LoopHelperCommand.Unmount, mountPoint);
+        if (await Task.WhenAny(unmounting, Task.Delay(PatientTimeout)).ConfigureAwait(false) != unmounting)
         {
-            throw new AttachException(result == -Errno.EBUSY
-                ? $"{mountPoint} is in use; close what uses it ('fuser -vm {mountPoint}' tells)"
-                : $"{mountPoint}: cannot unmount: {Errno.Describe(result)}");
+            throw new AttachException(
+                $"{mountPoint}: unmounting does not come to an end, perhaps the server does not answer; 'nbdfuse detach --force {device}' gives up what was not written");
+        }
+
+        string[] answer = await unmounting.ConfigureAwait(false);
+        if (answer[0] != LoopHelper.Done)
+        {
+            throw new AttachException(answer[1]);
         }
     }
 
-    private static async Task<string?> AskAsync(AttachEntry entry, AttachState state, bool force)
+    private static async Task<(string? Warning, bool IsLost)> AskAsync(AttachEntry entry, AttachState state, bool force)
     {
+        if (!force)
+        {
+            await StartedAsync(entry, state).ConfigureAwait(false);
+        }
+
         ControlReply? reply = await ControlClient.AskAsync(
             entry.SocketPath,
             new ControlRequest { Request = ControlRequest.Detach, Force = force },
@@ -90,7 +101,7 @@ internal static class DetachCommand
         if (await HasEndedAsync(state).ConfigureAwait(false))
         {
             // Without an answer it was killed meanwhile.
-            return reply is null ? CleanUp(entry, state, force) : reply.Message;
+            return reply is null ? (CleanUp(entry, state, force), false) : (reply.Message, reply.Lost);
         }
 
         if (!force)
@@ -105,13 +116,25 @@ internal static class DetachCommand
             throw new AttachException($"{state.Device}: process {state.Pid} cannot be killed");
         }
 
-        return CleanUp(entry, state, force);
+        return (CleanUp(entry, state, force), false);
     }
 
     private static string? CleanUp(AttachEntry entry, AttachState state, bool force)
     {
+        string? loss = force ? null
+            : DeviceDrivers.Devices.Kinds.FirstOrDefault(kind => kind.Driver == state.Driver)?.LossWithoutDaemon(entry, state);
         IReadOnlyList<DeviceHolder> holders = DeviceDrivers.Devices.CleanUp(entry, state, force);
-        return holders.Count == 0 ? null : $"{string.Join(", ", holders)}: the kernel frees {state.Device} when that ends";
+        return holders.Count == 0 ? loss : $"{string.Join(", ", holders)}: the kernel frees {state.Device} when that ends";
+    }
+
+    /// <summary>Waits for a daemon that has a device, but does not listen yet.</summary>
+    private static async Task StartedAsync(AttachEntry entry, AttachState state)
+    {
+        long end = MonotonicClock.Milliseconds + (long)PatientTimeout.TotalMilliseconds;
+        while (!File.Exists(entry.SocketPath) && entry.Read() is not null && AttachEntry.IsAlive(state) && MonotonicClock.Milliseconds < end)
+        {
+            await Task.Delay(10).ConfigureAwait(false);
+        }
     }
 
     private static async Task<bool> HasEndedAsync(AttachState state)

@@ -28,8 +28,10 @@ internal static class DeviceDrivers
     /// <param name="name">One of <see cref="Names"/>.</param>
     /// <param name="device">The device that the user wants, or null for any.</param>
     /// <param name="logger">The log.</param>
+    /// <param name="refused">Drivers that have been tried, with what they said; null for none.</param>
     /// <exception cref="AttachException">This machine cannot use it, or none at all.</exception>
-    public static DriverEntry Choose(string name, string? device, ILogger logger)
+    public static DriverEntry Choose(
+        string name, string? device, ILogger logger, IReadOnlyDictionary<string, string>? refused = null)
     {
         if (name != Automatic)
         {
@@ -42,7 +44,8 @@ internal static class DeviceDrivers
         List<string> reasons = [];
         foreach (DriverEntry driver in All.Where(driver => driver.IsAutomatic))
         {
-            string? reason = device is not null && !driver.Kind.IsPath(device)
+            string? reason = refused?.GetValueOrDefault(driver.Name) is { } said ? said
+                : device is not null && !driver.Kind.IsPath(device)
                 ? $"{device} is none of its devices"
                 : driver.WhyUnusable();
             if (reason is null)

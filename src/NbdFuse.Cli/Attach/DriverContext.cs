@@ -25,6 +25,9 @@ internal sealed record DriverContext(
     /// <summary>The user wants no writes.</summary>
     public bool IsReadOnly => Arguments.ReadOnly || MountOptions.IsReadOnly;
 
+    /// <summary>What is read ahead by a trace, and recorded.</summary>
+    public ExportTraces Traces { get; } = ExportTraces.Load(Arguments.PrefetchFile, Arguments.RecordFile);
+
     /// <summary>Where the server is.</summary>
     public NbdTarget Target { get; } = NbdTarget.FromUri(Arguments.Uri);
 
@@ -38,6 +41,7 @@ internal sealed record DriverContext(
             ExportName = Arguments.Uri.ExportName,
             ReadOnly = IsReadOnly,
             Connections = Arguments.Connections,
+            Transport = new NbdTransportOptions { Tls = Arguments.Tls },
         },
         Loggers.CreateLogger("nbd"),
         interrupted);

@@ -65,13 +65,23 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             ? context.MountOptions with { Flags = context.MountOptions.Flags | MountFlags.ReadOnly }
             : context.MountOptions;
         FuseMount mount = FuseMounter.Mount(new MountTarget(context.Entry.MountPoint, FileName), options);
-        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true);
+        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces);
         _mounted.Start();
         Ended = EndAsync(_mounted);
-        string[] answer = await PutLoopOverAsync(isReadOnly, interrupted).ConfigureAwait(false);
-        _device = answer[1];
-        context.Publish(state => state with { Device = _device });
-        await _mounted.HideAsync().ConfigureAwait(false);
+        string[] answer;
+        try
+        {
+            answer = await PutLoopOverAsync(isReadOnly, interrupted).ConfigureAwait(false);
+            _device = answer[1];
+            context.Publish(state => state with { Device = _device });
+            await _mounted.HideAsync().ConfigureAwait(false);
+        }
+        catch
+        {
+            await GiveUpAsync().ConfigureAwait(false);
+            throw;
+        }
+
         Posix.Rmdir(context.Entry.MountPoint);
         return new DriverDevice
         {
@@ -133,7 +143,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         bool isLost = result != 0 && _mounted!.HasUnflushedWrites;
         await _mounted!.DisposeAsync().ConfigureAwait(false);
         return new TakeDownResult(
-            true, isLost ? $"{_device}: the last flush failed: {Errno.Describe(result)}; what was written last may be lost" : null);
+            true, isLost ? $"{_device}: the last flush failed: {Errno.Describe(result)}; what was written last may be lost" : null, isLost);
     }
 
     /// <inheritdoc/>
@@ -175,8 +185,10 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         Task first = await Task.WhenAny(helper, Ended, ServerLost, signal.Task).ConfigureAwait(false);
         if (first != helper)
         {
-            // It may wait for the server, unkillably: only errors free it.
-            await DiscardAsync(helper).ConfigureAwait(false);
+            // It may wait for the server, unkillably: only errors free it. What it has attached by then is taken down by its name.
+            await _mounted!.AbortAsync().ConfigureAwait(false);
+            await _mounted.DisposeAsync().ConfigureAwait(false);
+            await Task.WhenAny(helper, Task.Delay(HelperTimeout, CancellationToken.None)).ConfigureAwait(false);
             throw new AttachException(
                 first == signal.Task ? "interrupted"
                 : first == ServerLost ? $"the server is lost: {(await ServerLost.ConfigureAwait(false)).Message}"
@@ -184,25 +196,20 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         }
 
         string[] answer = await helper.ConfigureAwait(false);
-        if (answer[0] != LoopHelper.Done)
-        {
-            await _mounted!.HideAsync().ConfigureAwait(false);
-            await DiscardAsync(helper).ConfigureAwait(false);
-            throw new AttachException(answer[1]);
-        }
-
-        return answer;
+        return answer[0] == LoopHelper.Done ? answer : throw new AttachException(answer[1]);
     }
 
     /// <summary>
-    /// Fails all requests, and takes down what the helper may have attached by the time it ends: it may have been killed before it
-    /// could tell.
+    /// Takes down whatever loop device carries our name: a helper that was killed after it made one could not tell its number.
     /// </summary>
-    private async Task DiscardAsync(Task<string[]> helper)
+    private async Task GiveUpAsync()
     {
         await _mounted!.AbortAsync().ConfigureAwait(false);
         await _mounted.DisposeAsync().ConfigureAwait(false);
-        await helper.WaitAsync(HelperTimeout).ConfigureAwait(false);
-        await LoopHelper.RunAsync(LoopHelperCommand.Discard, context.Entry.LoopName).ConfigureAwait(false);
+        string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.DetachNamed, context.Entry.LoopName).ConfigureAwait(false);
+        if (answer[0] != LoopHelper.Done)
+        {
+            AttachLog.Warning(context.Logger, $"a loop device may be left: {answer[1]}");
+        }
     }
 }

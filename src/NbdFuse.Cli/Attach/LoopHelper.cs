@@ -25,7 +25,22 @@ internal static class LoopHelper
     /// <summary>Runs the helper.</summary>
     /// <param name="words">What it shall do.</param>
     /// <returns>The fields of its answer: one of the constants, then what belongs to it. Never fails.</returns>
-    public static Task<string[]> RunAsync(params string[] words) => Task.Factory.StartNew(
+    public static async Task<string[]> RunAsync(params string[] words)
+    {
+        HelperAnswer answer = await StartAsync(words).ConfigureAwait(false);
+        await using (answer.ConfigureAwait(false))
+        {
+            return answer.Fields;
+        }
+    }
+
+    /// <summary>
+    /// Runs the helper with <see cref="LoopHelperCommand.Hold"/> or <see cref="LoopHelperCommand.Claim"/>: it keeps the device to
+    /// itself until its answer is disposed.
+    /// </summary>
+    /// <param name="words">What it shall do.</param>
+    /// <returns>Its answer. Never fails.</returns>
+    public static Task<HelperAnswer> StartAsync(params string[] words) => Task.Factory.StartNew(
         () =>
         {
             try
@@ -34,29 +49,50 @@ internal static class LoopHelper
             }
             catch (IOException e)
             {
-                return [Error, e.Message];
+                return new HelperAnswer([Error, e.Message]);
             }
         },
         CancellationToken.None,
         TaskCreationOptions.LongRunning,
         TaskScheduler.Default);
 
-    private static string[] Run(string[] words)
+    private static HelperAnswer Run(string[] words)
     {
         PosixException.Check(Posix.Pipe2(out int readEnd, out int writeEnd), "make a pipe");
         using FileDescriptor reader = FileDescriptor.Own(readEnd);
         using FileDescriptor writer = FileDescriptor.Own(writeEnd);
-        using FileDescriptor nothing = FileDescriptor.OwnOrThrow(Posix.Open("/dev/null", OpenFlags.ReadWrite), "/dev/null");
-        using ChildProcess child = ChildProcess.Spawn(new SpawnOptions
+        PosixException.Check(Posix.Pipe2(out readEnd, out writeEnd), "make a pipe");
+        using FileDescriptor input = FileDescriptor.Own(readEnd);
+        FileDescriptor hold = FileDescriptor.Own(writeEnd);
+        ChildProcess child;
+        try
         {
-            Argv = [.. OwnProgram.Argv, Verb, .. words],
-            Descriptors = [(nothing.Value, 0), (writer.Value, 1)],
-            NewSession = true,
-        });
+            child = ChildProcess.Spawn(new SpawnOptions
+            {
+                Argv = [.. OwnProgram.Argv, Verb, .. words],
+                Descriptors = [(input.Value, 0), (writer.Value, 1)],
+                NewSession = true,
+            });
+        }
+        catch
+        {
+            hold.Dispose();
+            throw;
+        }
+
         writer.Dispose();
-        string answer = PipeText.Read(reader, MaximumAnswer);
-        child.WaitForExit(Timeout.InfiniteTimeSpan);
-        string[] fields = answer.TrimEnd('\n').Split('\t');
-        return fields[0] is Done or Busy or Error ? fields : [Error, $"the helper process ended with exit code {child.ExitCode}"];
+        input.Dispose();
+        string[] fields = PipeText.ReadLine(reader, MaximumAnswer).TrimEnd('\n').Split('\t');
+        if (fields[0] is Done or Busy or Error)
+        {
+            return new HelperAnswer(fields, child, hold);
+        }
+
+        hold.Dispose();
+        using (child)
+        {
+            child.WaitForExit(Timeout.InfiniteTimeSpan);
+            return new HelperAnswer([Error, $"the helper process ended with exit code {child.ExitCode}"]);
+        }
     }
 }

@@ -7,6 +7,7 @@ namespace NbdFuse.Cli;
 /// <summary>The helper process of <see cref="LoopHelper"/>: one line on standard output, fields separated by tabs.</summary>
 internal static class LoopHelperCommand
 {
+    private const int StandardInput = 0;
     private const int StandardOutput = 1;
 
     /// <summary>Word of the helper: attach FILE NAME DEVICE|- ro|rw BLOCK-SIZE; 0 chooses. Answers DEVICE SIZE BLOCK-SIZE PARTITION...</summary>
@@ -15,14 +16,25 @@ internal static class LoopHelperCommand
     /// <summary>Word of the helper: detach DEVICE NAME force|-.</summary>
     public const string Detach = "detach";
 
-    /// <summary>Word of the helper: discard NAME. Takes down, by force, the device with that name if there is one.</summary>
-    public const string Discard = "discard";
-
     /// <summary>Word of the helper: partitions DEVICE. For devices that exist already. Answers PARTITION...</summary>
     public const string Partitions = "partitions";
 
     /// <summary>Word of the helper: release DEVICE force|-. Checks who uses the device, flushes, removes its partitions. Answers HOLDER...</summary>
     public const string Release = "release";
+
+    /// <summary>
+    /// Word of the helper: hold DEVICE. As release without force, and keeps the device to itself until its standard input ends.
+    /// </summary>
+    public const string Hold = "hold";
+
+    /// <summary>Word of the helper: claim DEVICE. As hold, without flushing or touching the partitions: for a device that nobody serves.</summary>
+    public const string Claim = "claim";
+
+    /// <summary>Word of the helper: detach-named NAME. By force, whatever device carries the name; none is fine.</summary>
+    public const string DetachNamed = "detach-named";
+
+    /// <summary>Word of the helper: unmount MOUNTPOINT. May wait for the device for ever.</summary>
+    public const string Unmount = "unmount";
 
     /// <summary>Runs.</summary>
     /// <param name="words">The words after the verb.</param>
@@ -31,6 +43,7 @@ internal static class LoopHelperCommand
     {
         string answer;
         string? attached = null;
+        FileDescriptor? claim = null;
         try
         {
             answer = words switch
@@ -47,10 +60,13 @@ internal static class LoopHelperCommand
                     out attached),
                 [Detach, var device, var name, var force] => Holders(
                     LoopOperations.TakeDown(device, name, force == "force", flush: true)),
-                [Discard, var name] => Holders(
-                    LoopDevice.Find(name) is { } device ? LoopOperations.TakeDown(device, name, force: true, flush: false) : []),
                 [Partitions, var device] => string.Join('\t', PartitionNodes.Create(device).Prepend(LoopHelper.Done)),
-                [Release, var device, var force] => Holders(DeviceRelease.Release(device, force == "force", flush: true)),
+                [Release, var device, var force] => Holders(ReleaseNow(device, force == "force")),
+                [Hold, var device] => Holders(DeviceRelease.Release(device, force: false, flush: true, out claim)),
+                [Claim, var device] => Claimed(claim = DeviceRelease.Claim(device)),
+                [DetachNamed, var name] => Holders(
+                    LoopDevice.Find(name) is { } found ? LoopOperations.TakeDown(found, name, force: true, flush: false) : []),
+                [Unmount, var path] => Unmounted(path),
                 _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),
             };
         }
@@ -63,16 +79,49 @@ internal static class LoopHelperCommand
             answer = $"{LoopHelper.Error}\t{ErrorText.OneLine(e.Message)}";
         }
 
-        // By descriptor: a console swallows that nobody reads any more.
-        using FileDescriptor pipe = FileDescriptor.Own(StandardOutput);
-        if (!PipeText.Write(pipe, answer + "\n") && attached is not null)
+        using (claim)
         {
-            // The daemon died meanwhile, and whoever cleaned up after it saw no device yet.
-            LoopOperations.TakeDown(attached, words[2], force: true, flush: false);
-            return MountCommand.Failed;
-        }
+            bool heard;
 
-        return 0;
+            // By descriptor: a console swallows that nobody reads any more.
+            using (FileDescriptor pipe = FileDescriptor.Own(StandardOutput))
+            {
+                heard = PipeText.Write(pipe, answer + "\n");
+            }
+
+            if (!heard && attached is not null)
+            {
+                // The daemon died meanwhile, and whoever cleaned up after it saw no device yet.
+                LoopOperations.TakeDown(attached, words[2], force: true, flush: false);
+                return MountCommand.Failed;
+            }
+
+            if (claim is not null)
+            {
+                // Until the driver has ended the device, or the process that asked is gone.
+                using FileDescriptor input = FileDescriptor.Own(StandardInput);
+                PipeText.Read(input, 1);
+            }
+
+            return 0;
+        }
+    }
+
+    private static IReadOnlyList<DeviceHolder> ReleaseNow(string device, bool force)
+    {
+        IReadOnlyList<DeviceHolder> holders = DeviceRelease.Release(device, force, flush: true, out FileDescriptor? claim);
+        claim?.Dispose();
+        return holders;
+    }
+
+    private static string Claimed(FileDescriptor? claim) => claim is null ? LoopHelper.Done : $"{LoopHelper.Done}\tclaimed";
+
+    private static string Unmounted(string path)
+    {
+        int result = Posix.Umount2(path, Posix.UnmountNoFollow);
+        return result >= 0 ? LoopHelper.Done
+            : result == -Errno.EBUSY ? $"{LoopHelper.Busy}\t{ErrorText.OneLine(path)} is in use; close what uses it ('fuser -vm {ErrorText.OneLine(path)}' tells)"
+            : throw new AttachException($"{path}: cannot unmount: {Errno.Describe(result)}");
     }
 
     private static string AttachDevice(string file, LoopAttachOptions options, out string device)

@@ -99,6 +99,11 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<DriverDevice> BringUpAsync(CancellationToken interrupted)
     {
+        if (context.Traces.IsAny)
+        {
+            throw new AttachException("with the driver nbd the kernel reads by itself: --record and --prefetch are for the drivers ublk and fuse");
+        }
+
         _control = IsIoctlForced ? null : KernelNbdControl.Open();
         if (IsIoctl && Options.NoSupervisor)
         {
@@ -107,7 +112,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
 
         _handover = NbdHandover.Create(
             Absolute(context.Target),
-            new NbdHandoverOptions { ExportName = context.Arguments.Uri.ExportName },
+            new NbdHandoverOptions { ExportName = context.Arguments.Uri.ExportName, Transport = new NbdTransportOptions { Tls = context.Arguments.Tls } },
             context.Loggers.CreateLogger("nbd"));
         _sockets = await _handover.ConnectAsync(context.Arguments.Connections, interrupted).ConfigureAwait(false);
         KernelNbdGeometry geometry = KernelNbdGeometry.Decide(

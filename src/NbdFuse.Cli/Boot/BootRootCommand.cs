@@ -1,7 +1,9 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
 using NbdFuse.Boot;
+using NbdFuse.Cache;
 using NbdFuse.Client;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -14,7 +16,10 @@ namespace NbdFuse.Cli;
 /// </summary>
 /// <param name="output">Standard output: the first process listens.</param>
 /// <param name="error">Standard error: the console.</param>
-internal sealed class BootRootCommand(TextWriter output, TextWriter error)
+/// <param name="isHook">
+/// Only the device: an initramfs of a framework mounts it. It hears "ready", the device of the root filesystem, and its type or "-".
+/// </param>
+internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool isHook = false)
 {
     private const string CommandLine = "/proc/cmdline";
     private const string Run = "/run";
@@ -27,6 +32,8 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
     private BootArguments _arguments = new();
     private BootConsole _console = new(error, isVerbose: false);
     private NetworkState _network = new(NetworkFacts.None, null, null);
+    private string? _prefetch;
+    private string? _record;
     private bool _isReady;
 
     /// <summary>Runs, for as long as the root is served.</summary>
@@ -85,7 +92,41 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
             throw new BootException("TLS (nbds://) is not supported yet, and a connection without it is refused");
         }
 
+        ChooseTraces();
         await AttachAsync(address).ConfigureAwait(false);
+    }
+
+    // They make a boot faster, or the next one: none of them is worth to fail for.
+    private void ChooseTraces()
+    {
+        _record = _arguments.Record;
+        _prefetch = _arguments.Prefetch ?? (File.Exists(InitramfsBuilder.PrefetchPath) ? InitramfsBuilder.PrefetchPath : null);
+        if (string.IsNullOrEmpty(_prefetch))
+        {
+            _prefetch = null;
+        }
+
+        if (_arguments.Driver == KernelNbdKind.Name && (_record ?? _prefetch) is not null)
+        {
+            _console.Say("with the driver nbd the kernel reads by itself: nothing is recorded, or read ahead by a trace");
+            _record = _prefetch = null;
+        }
+
+        if (_prefetch is null)
+        {
+            return;
+        }
+
+        try
+        {
+            AccessTrace trace = AccessTrace.Read(_prefetch);
+            _console.Say(string.Create(CultureInfo.InvariantCulture, $"{trace.Count} ranges are read ahead by a trace"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _console.Say($"nothing is read ahead: {ErrorText.OneLine(e.Message)}");
+            _prefetch = null;
+        }
     }
 
     private IReadOnlyList<string> Drivers() =>
@@ -146,6 +187,8 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
                     Uri = uri,
                     Driver = _arguments.Driver,
                     ReadOnly = _arguments.Overlay,
+                    PrefetchFile = _prefetch,
+                    RecordFile = _record,
                     Words = [uri.ToString()],
                 },
                 entry,
@@ -183,7 +226,15 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
     private void HandOverRoot(string device, AttachEntry entry)
     {
         (string holder, FilesystemProbe? filesystem) = RootFinder.Find(device, _arguments.Root);
-        RootMount.Mount(holder, filesystem, _arguments, _console);
+        if (!isHook)
+        {
+            RootMount.Mount(holder, filesystem, _arguments, _console);
+        }
+        else if (_arguments.Overlay)
+        {
+            _console.Say("nbdfuse.overlay= is for nbdfuse's own initramfs: the device is read-only, and nothing is put over it");
+        }
+
         try
         {
             AttachState state = entry.Read() ?? new AttachState();
@@ -195,13 +246,17 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error)
         }
         catch (Exception)
         {
-            RootMount.Undo();
+            if (!isHook)
+            {
+                RootMount.Undo();
+            }
+
             throw;
         }
 
         Directory.SetCurrentDirectory("/");
         _isReady = true;
-        Answer(_arguments.Init is { } init ? string.Create(CultureInfo.InvariantCulture, $"ready {init}") : "ready");
+        Answer(isHook ? $"ready {holder} {filesystem?.Type ?? "-"}" : _arguments.Init is { } init ? string.Create(CultureInfo.InvariantCulture, $"ready {init}") : "ready");
 
         // Neither the console, which lies in a filesystem of the first process, nor the pipe.
         using FileDescriptor nothing = FileDescriptor.OwnOrThrow(Posix.Open("/dev/null", OpenFlags.ReadWrite), "/dev/null");

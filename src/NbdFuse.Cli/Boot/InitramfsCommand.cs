@@ -1,5 +1,6 @@
 using System.Globalization;
 using NbdFuse.Boot;
+using NbdFuse.Cache;
 
 namespace NbdFuse.Cli;
 
@@ -21,6 +22,12 @@ internal static class InitramfsCommand
             Modules = arguments.NoModules ? null : arguments.Options.Modules ?? FindModules(arguments.Kernel, arguments.Options.Root),
             Time = Time(),
         };
+
+        if (options.Prefetch is not null)
+        {
+            // A bad one is told now rather than by each boot.
+            AccessTrace.Read(options.Prefetch);
+        }
 
         // A file that is there stays whole until the new one is.
         string temporary = arguments.File + ".new";
@@ -47,6 +54,19 @@ internal static class InitramfsCommand
             CultureInfo.InvariantCulture,
             $"{arguments.File}: {report.Length / 1048576.0:F1} MiB, {report.Unpacked / 1048576.0:F1} MiB unpacked, {kernel}\n")).ConfigureAwait(false);
         return 0;
+    }
+
+    /// <summary>What goes into a framework's initramfs: this program, and the trace that the administrator has put at its place.</summary>
+    public static InitramfsOptions HookOptions()
+    {
+        InitramfsOptions options = WithProgram(new InitramfsOptions());
+        if (!File.Exists(InitramfsBuilder.PrefetchPath))
+        {
+            return options;
+        }
+
+        AccessTrace.Read(InitramfsBuilder.PrefetchPath);
+        return options with { Prefetch = InitramfsBuilder.PrefetchPath };
     }
 
     private static InitramfsOptions WithProgram(InitramfsOptions options)

@@ -42,11 +42,13 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             Description = "Go on with a ublk device whose process has died; without URI with the words of its attach",
             HelpName = "DEV",
         };
-        if (words.Contains(RecoveryWords.Option))
+        if (words.Any(word => word.Split('=')[0] == RecoveryWords.Option))
         {
             uri.Arity = ArgumentArity.ZeroOrOne;
         }
 
+        var record = new Option<string>("--record") { Description = "Record which blocks are read, in their order", HelpName = "FILE" };
+        var prefetch = new Option<string>("--prefetch") { Description = "Read those of an earlier record ahead", HelpName = "FILE" };
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
         var prepared = new Option<bool>(AttachCommand.PreparedOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
@@ -65,6 +67,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             },
         };
         var nbd = new NbdDriverVerbOptions();
+        var tls = new TlsVerbOptions();
         driver.Validators.Add(result =>
         {
             string name = result.Tokens[0].Value;
@@ -75,9 +78,10 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
+            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
+        tls.AddTo(command);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -90,6 +94,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
+                Tls = tls.Read(result).With(result.GetRequiredValue(uri)),
                 Device = recovered ?? result.GetValue(device),
                 Recover = recovered is not null,
                 Driver = recovered is not null ? UblkKind.Name : result.GetValue(driver) ?? DeviceDrivers.Automatic,
@@ -99,6 +104,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 MountOptions = result.GetValue(mountOptions) ?? [],
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
+                RecordFile = result.GetValue(record),
+                PrefetchFile = result.GetValue(prefetch),
                 Nbd = nbd.Read(result),
                 IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],
@@ -132,6 +139,12 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         {
             IReadOnlyList<AttachStatus> devices = await DeviceDrivers.Devices.ListAsync().ConfigureAwait(false);
             await output.WriteAsync(result.GetValue(json) ? StatusReport.ToJson(devices) : StatusReport.ToText(devices)).ConfigureAwait(false);
+            if (devices.Count == 0 && RuntimeDirectory.HidesThoseOfRoot)
+            {
+                await error.WriteAsync($"{ErrorText.Program}: only root sees the devices that root has attached: run it as root\n").ConfigureAwait(false);
+                return MountCommand.Failed;
+            }
+
             return 0;
         });
         return command;

@@ -37,6 +37,12 @@ internal static class HelpTexts
             --readahead SIZE   memory for reading ahead (default: 0, none)
             --keeper           the file survives the death of the process that
                                serves it (Linux 6.9)
+            --record FILE      record which blocks are read, in their order
+            --prefetch FILE    read those of an earlier record ahead
+            --tls=off|allow|require
+                               encrypt (default: require for nbds://, else off)
+            --tls-certificates DIR, --tls-psk FILE, --tls-hostname NAME
+                               whom to trust, and who we are
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 
@@ -50,6 +56,7 @@ internal static class HelpTexts
             nbdfuse status [--json]
             nbdfuse upgrade MOUNTPOINT
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
+            nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
             nbdfuse help [info|list|serve|attach|detach|status|upgrade|initramfs]
 
         Other options:

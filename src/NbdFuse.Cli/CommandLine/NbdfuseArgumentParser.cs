@@ -34,10 +34,16 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Keeper, Long: "keeper", IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
+        new(OptionId.Prefetch, Long: "prefetch", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
         new(OptionId.ReadAhead, Long: "readahead", TakesArgument: true, IsOwn: true),
+        new(OptionId.Record, Long: "record", TakesArgument: true, IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
+        new(OptionId.Tls, Long: "tls", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsCertificates, Long: "tls-certificates", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsHostName, Long: "tls-hostname", TakesArgument: true, IsOwn: true),
+        new(OptionId.TlsPsk, Long: "tls-psk", TakesArgument: true, IsOwn: true),
     ];
 
     /// <summary>The most threads that --movers takes.</summary>
@@ -53,6 +59,7 @@ internal static class NbdfuseArgumentParser
         var result = new NbdfuseArguments();
         List<string> mountOptions = [];
         string? export = null;
+        var tls = new TlsWords();
         var operands = new StrongBox<int>();
         foreach ((OptionId id, string? argument) in Getopt.Read(words, operands))
         {
@@ -70,6 +77,18 @@ internal static class NbdfuseArgumentParser
                 case OptionId.Export:
                     export = argument;
                     break;
+                case OptionId.Tls:
+                    tls = tls with { Mode = argument };
+                    break;
+                case OptionId.TlsCertificates:
+                    tls = tls with { Certificates = argument };
+                    break;
+                case OptionId.TlsHostName:
+                    tls = tls with { HostName = argument };
+                    break;
+                case OptionId.TlsPsk:
+                    tls = tls with { PskFile = argument };
+                    break;
                 default:
                     result = Apply(result, id, argument);
                     break;
@@ -83,7 +102,7 @@ internal static class NbdfuseArgumentParser
         }
 
         result = result with { MountOptions = mountOptions, MountPoint = rest[0], ExportName = export ?? string.Empty };
-        return WithMode(result, rest.AsSpan(1), export);
+        return WithMode(result, rest.AsSpan(1), export, tls);
     }
 
     private static NbdfuseAction? ActionOf(OptionId id) => id switch
@@ -134,16 +153,21 @@ internal static class NbdfuseArgumentParser
                 ? movers
                 : throw new UsageException($"--movers is a number of threads from 0 to {MaximumMovers}, not \"{argument}\"", showUsage: false),
         },
-        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
-        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
+        OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", BlockCacheOptions.MaximumBytes, argument!) },
+        OptionId.Prefetch => result with { PrefetchFile = ReadFileName("--prefetch", argument) },
+        OptionId.Record => result with { RecordFile = ReadFileName("--record", argument) },
+        OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", BlockCacheOptions.MaximumReadAheadBytes, argument!) },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
 
-    private static long ReadCacheSize(string option, string text) =>
+    private static long ReadCacheSize(string option, long maximum, string text) =>
         SizeText.TryParse(text, out long bytes)
-            && (bytes == 0 || bytes is >= BlockCacheOptions.MinimumBytes and <= BlockCacheOptions.MaximumBytes)
+            && (bytes == 0 || (bytes >= BlockCacheOptions.MinimumBytes && bytes <= maximum))
             ? bytes
-            : throw new UsageException($"{option} is 0, or a size from 1M to 1T such as 64M, not \"{text}\"", showUsage: false);
+            : throw new UsageException($"{option} is 0, or a size from 1M to {SizeText.Exact((ulong)maximum)} such as 64M, not \"{text}\"", showUsage: false);
+
+    private static string ReadFileName(string option, string? text) =>
+        text is { Length: > 0 } ? text : throw new UsageException($"{option} needs the name of a file", showUsage: false);
 
     private static int ReadConnections(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint connections)
@@ -152,8 +176,10 @@ internal static class NbdfuseArgumentParser
             : throw new UsageException(
                 $"--connections parameter must be an unsigned integer >= 1 (and <= {NbdfuseArguments.MaximumConnections})", showUsage: false);
 
-    private static NbdfuseArguments WithMode(NbdfuseArguments result, ReadOnlySpan<string> mode, string? export)
+    private static NbdfuseArguments WithMode(NbdfuseArguments result, ReadOnlySpan<string> mode, string? export, TlsWords tls)
     {
+        bool isUri = !mode[0].StartsWith('-') || mode[0] == "--uri";
+        result = isUri && mode[0] != "[" ? result : result with { Tls = tls.With(null) };
         if (mode[0] == "[")
         {
             return mode.Length >= 3 && mode[^1] == "]"
@@ -163,7 +189,7 @@ internal static class NbdfuseArgumentParser
 
         if (!mode[0].StartsWith('-'))
         {
-            return mode.Length == 1 ? WithUri(result, mode[0], export) : throw new UsageException();
+            return mode.Length == 1 ? WithUri(result, mode[0], export, tls) : throw new UsageException();
         }
 
         ReadOnlySpan<string> words = mode[1..];
@@ -190,13 +216,13 @@ internal static class NbdfuseArgumentParser
                 };
             case "--uri":
                 Expect(words, 1);
-                return WithUri(result, words[0], export);
+                return WithUri(result, words[0], export, tls);
             default:
                 throw new UsageException($"unknown mode: {mode[0]}");
         }
     }
 
-    private static NbdfuseArguments WithUri(NbdfuseArguments result, string text, string? export)
+    private static NbdfuseArguments WithUri(NbdfuseArguments result, string text, string? export, TlsWords tls)
     {
         NbdUri uri = NbdUri.Parse(text);
         if (export is not null && uri.ExportName.Length != 0)
@@ -209,7 +235,7 @@ internal static class NbdfuseArgumentParser
         {
             Target = NbdTarget.FromUri(uri),
             ExportName = export ?? uri.ExportName,
-            RequiresTls = uri.Tls,
+            Tls = tls.With(uri),
             Warnings = uri.Warnings,
         };
     }

@@ -24,8 +24,8 @@ internal sealed record NbdfuseArguments
     /// <summary>The export asked for; empty is the server's default.</summary>
     public string ExportName { get; init; } = string.Empty;
 
-    /// <summary>Whether the URI demands TLS.</summary>
-    public bool RequiresTls { get; init; }
+    /// <summary>Whether and how connections are encrypted: the URI and the options together.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
 
     /// <summary>Connections to use when the server and the kind of target allow several, 1 to 1024 (-C).</summary>
     public int Connections { get; init; } = DefaultConnections;
@@ -65,6 +65,12 @@ internal sealed record NbdfuseArguments
 
     /// <summary>Another process follows one that dies (--keeper).</summary>
     public bool Keeper { get; init; }
+
+    /// <summary>File with the trace by which is read ahead (--prefetch), or null.</summary>
+    public string? PrefetchFile { get; init; }
+
+    /// <summary>File for a trace of what is read (--record), or null.</summary>
+    public string? RecordFile { get; init; }
 
     /// <summary>What was odd about the arguments: lines for the log.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];

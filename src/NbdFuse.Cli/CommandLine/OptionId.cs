@@ -60,6 +60,24 @@ internal enum OptionId
     /// <summary>--keeper.</summary>
     Keeper,
 
+    /// <summary>--prefetch.</summary>
+    Prefetch,
+
+    /// <summary>--record.</summary>
+    Record,
+
     /// <summary>--export.</summary>
     Export,
+
+    /// <summary>--tls.</summary>
+    Tls,
+
+    /// <summary>--tls-certificates.</summary>
+    TlsCertificates,
+
+    /// <summary>--tls-hostname.</summary>
+    TlsHostName,
+
+    /// <summary>--tls-psk.</summary>
+    TlsPsk,
 }

@@ -11,10 +11,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "upgrade", "initramfs", "root", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "serve", "attach", "detach", "status", "upgrade", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 9;
+    private const int WithHelp = 10;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -109,6 +109,8 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Status(_json, _debug));
         root.Subcommands.Add(Upgrade());
         root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
+        root.Subcommands.Add(BootVerbs.InstallHooks(_output, _debug));
+        root.Subcommands.Add(BootVerbs.HookTree());
         root.Subcommands.Add(BootVerbs.Root(_output, _error, _verbose, _debug));
         return root;
     }
@@ -131,6 +133,7 @@ internal sealed class VerbCommands
 
     private Command Info()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var size = new Option<bool>("--size") { Description = "Print the size in bytes, and nothing else" };
         var isWord = new Option<string>("--is") { Description = "Print nothing; exit code 0 yes, 2 no, 1 error", HelpName = "WHAT" };
@@ -141,11 +144,12 @@ internal sealed class VerbCommands
         {
             uri, _json, size, isWord, can, _verbose, _debug,
         };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             ServerReport report = await ServerQuery
-                .InfoAsync(result.GetRequiredValue(uri), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                .InfoAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             NbdExportInfo export = report.Exports[0].Info!;
             if ((result.GetValue(isWord) ?? result.GetValue(can)) is { } word)
             {
@@ -161,13 +165,15 @@ internal sealed class VerbCommands
 
     private Command List()
     {
+        var tls = new TlsVerbOptions();
         Argument<NbdUri> uri = UriArgument();
         var command = new Command("list", "Show all exports that a server lists, as nbdinfo --list does") { uri, _json, _verbose, _debug };
+        tls.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             using ILoggerFactory loggers = Loggers(result);
             ServerReport report = await ServerQuery
-                .ListAsync(result.GetRequiredValue(uri), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
+                .ListAsync(result.GetRequiredValue(uri), tls.Read(result).With(result.GetRequiredValue(uri)), loggers.CreateLogger("nbd"), cancellationToken).ConfigureAwait(false);
             await _output.WriteAsync(result.GetValue(_json) ? report.ToJson() : report.ToText()).ConfigureAwait(false);
             return 0;
         });

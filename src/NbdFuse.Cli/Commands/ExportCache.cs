@@ -26,19 +26,25 @@ internal sealed class ExportCache : IDisposable
 
     /// <summary>Puts a cache over a device.</summary>
     /// <param name="stack">All layers, in their order.</param>
+    /// <param name="export">What the server takes, which the layers hide.</param>
     /// <param name="ready">Ready list of the loop.</param>
     /// <param name="cacheBytes">Memory for content; 0 for none, null for the default.</param>
     /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
-    /// <returns>Null when both are 0: then there is nothing to put in between.</returns>
+    /// <param name="trace">What is read ahead by a trace, or null.</param>
+    /// <returns>Null when there is nothing to put in between.</returns>
     /// <exception cref="PosixException">There is no memory for it.</exception>
-    public static ExportCache? Over(IBlockDevice stack, ReadyList ready, long? cacheBytes, long? readAheadBytes)
+    public static ExportCache? Over(
+        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, AccessTrace? trace = null)
     {
         var options = new BlockCacheOptions
         {
             CacheBytes = cacheBytes ?? DefaultCacheBytes,
             ReadAheadBytes = readAheadBytes ?? DefaultReadAheadBytes,
+            MaximumPayload = export.MaximumPayload,
+            Prefetch = trace,
+            PrefetchBytes = ExportTraces.MemoryBytes(),
         };
-        if (options.CacheBytes == 0 && options.ReadAheadBytes == 0)
+        if (options.CacheBytes == 0 && options.ReadAheadBytes == 0 && trace is null)
         {
             return null;
         }
@@ -65,5 +71,9 @@ internal sealed class ExportCache : IDisposable
         public Memory<byte> Slice(long offset, int length) => region.Slice(offset, length);
 
         public Span<byte> Span(long offset, int length) => region.Span(offset, length);
+
+        // Where that fails the memory stays in use: nothing else follows from it.
+        public void Release(long offset, long length) =>
+            Posix.Fallocate(region.FileDescriptor.Value, Posix.FallocateKeepSize | Posix.FallocatePunchHole, offset, length);
     }
 }

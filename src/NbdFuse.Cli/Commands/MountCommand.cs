@@ -36,7 +36,7 @@ internal static class MountCommand
         FuseMountOptions options = Options(arguments, link);
         MountTarget target = resumes ? link!.Target : MountTarget.Resolve(arguments.MountPoint, logger);
         PidFile.Check(arguments.PidFile);
-        RefuseTls(arguments);
+        var traces = ExportTraces.Load(arguments.PrefetchFile, arguments.RecordFile);
 
         FuseMount? mount = null;
         NbdExport? export = null;
@@ -49,7 +49,7 @@ internal static class MountCommand
             KeptMount.Check(link, export);
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
             mount = resumes ? link!.AdoptMount() : FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers, saved: link?.State, isHeld: resumes);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, saved: link?.State, isHeld: resumes, traces: traces);
         }
         catch
         {
@@ -94,15 +94,6 @@ internal static class MountCommand
         return arguments.ReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
     }
 
-    private static void RefuseTls(NbdfuseArguments arguments)
-    {
-        if (arguments.RequiresTls)
-        {
-            throw new NbdException(
-                "TLS (nbds://) is not supported yet, and a connection without it is refused; use nbd:// over a network you trust, or a tunnel");
-        }
-    }
-
     private static async Task<NbdExport> OpenAsync(
         NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, TerminationSignals signals, KeeperLink? link)
     {
@@ -112,7 +103,7 @@ internal static class MountCommand
             ReadOnly = options.IsReadOnly,
             Connections = arguments.Target!.CanMultiConn ? arguments.Connections : 1,
             Movers = arguments.Movers ?? -1,
-            Transport = new NbdTransportOptions { Connected = link is null ? null : link.Connected },
+            Transport = new NbdTransportOptions { Tls = arguments.Tls, Connected = link is null ? null : link.Connected },
         };
         ILogger logger = loggers.CreateLogger("nbd");
         return link is { IsResuming: true }

@@ -29,7 +29,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
-    private readonly ExportCache? _cache;
+    private readonly ExportLayers _layers;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isDisposed;
@@ -45,6 +45,7 @@ internal sealed class MountedExport : IAsyncDisposable
     /// </param>
     /// <param name="saved">What the next process needs to know when this one dies; null when there is none.</param>
     /// <param name="isHeld">Take no requests before <see cref="TakeOverAsync"/>.</param>
+    /// <param name="traces">What is read ahead by a trace, and recorded.</param>
     public MountedExport(
         NbdExport export,
         FuseMount mount,
@@ -52,6 +53,7 @@ internal sealed class MountedExport : IAsyncDisposable
         FuseMountOptions options,
         ILoggerFactory loggers,
         bool isPinned = false,
+        ExportTraces? traces = null,
         FuseSavedState? saved = null,
         bool isHeld = false)
     {
@@ -63,9 +65,10 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         IBlockDevice stack = DeviceStack.Build(export, ready, capacity);
-        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+        _layers = ExportLayers.Over(
+            stack, export.Info, ready, arguments.CacheBytes, arguments.ReadAheadBytes, traces ?? ExportTraces.None, loggers.CreateLogger(ErrorText.Program));
         var bounds = new RequestQueueOptions { Capacity = capacity };
-        _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
+        _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
         if (saved is not null)
         {
@@ -141,6 +144,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
+        _layers.SuspendAfter(_loop, Failure);
     }
 
     /// <summary>
@@ -276,7 +280,7 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop.Dispose();
         _mount.Dispose();
         _buffers.Dispose();
-        _cache?.Dispose();
+        await _layers.DisposeAsync().ConfigureAwait(false);
     }
 
     // EINVAL, ENOENT: somebody was faster. What is left of the mount belongs to those who have the file open.

@@ -9,38 +9,37 @@ internal static class ServerQuery
 {
     /// <summary>Asks about the export that the URI names.</summary>
     /// <param name="uri">The URI.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
-    public static async Task<ServerReport> InfoAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken)
+    public static async Task<ServerReport> InfoAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken)
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.InfoAsync(
-            NbdTarget.FromUri(uri), uri.ExportName, logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), uri.ExportName, Options(tls), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
 
     /// <summary>Asks for all exports of the server that the URI names.</summary>
     /// <param name="uri">The URI; its export name does not matter.</param>
+    /// <param name="tls">Whether and how the connection is encrypted.</param>
     /// <param name="logger">The log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
-    public static async Task<ServerReport> ListAsync(NbdUri uri, ILogger logger, CancellationToken cancellationToken)
+    public static async Task<ServerReport> ListAsync(NbdUri uri, NbdTlsOptions tls, ILogger logger, CancellationToken cancellationToken)
     {
         Prepare(uri, logger);
         NbdServerInfo server = await NbdProbe.ListAsync(
-            NbdTarget.FromUri(uri), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
+            NbdTarget.FromUri(uri), Options(tls), logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
         return Report(uri, server);
     }
+
+    private static NbdProbeOptions Options(NbdTlsOptions tls) => new() { Transport = new NbdTransportOptions { Tls = tls } };
 
     private static void Prepare(NbdUri uri, ILogger logger)
     {
         foreach (string warning in uri.Warnings)
         {
             CommandLog.Argument(logger, warning);
-        }
-
-        if (uri.Tls)
-        {
-            throw new NbdException("TLS (nbds://) is not supported yet; use nbd:// over a network you trust, or a tunnel");
         }
     }
 

@@ -55,6 +55,13 @@ public sealed class NbdHandover : IAsyncDisposable
                 + "not a command, its pipes or an inherited descriptor; name the server by a URI, or use the driver ublk or fuse");
         }
 
+        if (options.Transport is { Tls.Mode: not NbdTlsMode.Off })
+        {
+            throw new NbdConnectException(
+                NbdConnectFailure.TlsRefused,
+                "the kernel's nbd driver speaks no TLS, and the connection would be without: use the driver ublk or fuse");
+        }
+
         return new NbdHandover(NbdTransport.Create(target, options.Transport, logger), options, logger);
     }
 

@@ -8,10 +8,11 @@ namespace NbdFuse.Client;
 /// </summary>
 internal sealed class HandshakeChannel : IDisposable
 {
-    private readonly FileDescriptor _socket;
+    private FileDescriptor _socket;
     private readonly DeadlineWait _wait;
-    private readonly bool _referenced;
-    private readonly int _fd;
+    private bool _referenced;
+    private int _fd;
+    private Func<NbdConnectException?>? _explain;
     private TimeSpan _timeout;
     private int _byteLimit;
     private int _bytesLeft;
@@ -32,6 +33,33 @@ internal sealed class HandshakeChannel : IDisposable
 
     /// <summary>What is being waited for, as a clause for messages: "the greeting".</summary>
     public string Awaited { get; set; } = "the greeting";
+
+    /// <summary>The socket.</summary>
+    public FileDescriptor Socket => _socket;
+
+    /// <summary>Goes on with another socket, under the same deadline and limit.</summary>
+    /// <param name="socket">The socket; it stays the caller's.</param>
+    /// <param name="explain">What is known of the reason when it breaks.</param>
+    public void Continue(FileDescriptor socket, Func<NbdConnectException?> explain)
+    {
+        bool referenced = false;
+        socket.DangerousAddRef(ref referenced);
+        Release();
+        _socket = socket;
+        _referenced = referenced;
+        _fd = socket.Value;
+        _explain = explain;
+    }
+
+    /// <summary>Waits until the socket is ready.</summary>
+    /// <exception cref="NbdConnectException">The deadline passed first.</exception>
+    public void WaitFor(PollEvents events)
+    {
+        if (!_wait.WaitFor(_fd, events))
+        {
+            throw TimedOut();
+        }
+    }
 
     /// <summary>Gives the next part of the conversation its own deadline and limit.</summary>
     public void Restart(TimeSpan timeout, int maxBytes)
@@ -66,10 +94,7 @@ internal sealed class HandshakeChannel : IDisposable
                 throw Broken(result);
             }
 
-            if (!_wait.WaitFor(_fd, PollEvents.In))
-            {
-                throw TimedOut();
-            }
+            WaitFor(PollEvents.In);
         }
     }
 
@@ -117,15 +142,15 @@ internal sealed class HandshakeChannel : IDisposable
             {
                 throw Broken(result);
             }
-            else if (!_wait.WaitFor(_fd, PollEvents.Out))
+            else
             {
-                throw TimedOut();
+                WaitFor(PollEvents.Out);
             }
         }
     }
 
     /// <summary>The error for a server that closed the connection.</summary>
-    public NbdConnectException Closed() => new(
+    public NbdConnectException Closed() => _explain?.Invoke() ?? new(
         NbdConnectFailure.ClosedByServer,
         $"the server closed the connection when {Awaited} was due; see the server's log");
 
@@ -133,13 +158,19 @@ internal sealed class HandshakeChannel : IDisposable
     public void Dispose()
     {
         _wait.Dispose();
+        Release();
+    }
+
+    private void Release()
+    {
         if (_referenced)
         {
+            _referenced = false;
             _socket.DangerousRelease();
         }
     }
 
-    private NbdConnectException Broken(int error) => new(
+    private NbdConnectException Broken(int error) => _explain?.Invoke() ?? new(
         NbdConnectFailure.ClosedByServer,
         $"the connection broke when {Awaited} was due: {Errno.Describe(error)}; see the server's log");
 

@@ -5,7 +5,7 @@ using NbdFuse.Protocol;
 namespace NbdFuse.Client;
 
 /// <summary>The conversation of one handshake: greeting, options, the end. Runs once, on one thread.</summary>
-internal sealed class HandshakeSession
+internal sealed partial class HandshakeSession
 {
     // How long a server may take to say goodbye: enough for a round trip, too short to annoy.
     private static readonly TimeSpan GoodbyeTimeout = TimeSpan.FromSeconds(1);
@@ -94,6 +94,7 @@ internal sealed class HandshakeSession
             {
                 Exports = exports,
                 StructuredReplies = _structuredReplies,
+                Tls = _encrypted,
                 InfoUnsupported = !supported,
             };
         }
@@ -134,6 +135,7 @@ internal sealed class HandshakeSession
         NbdClientGreeting.Write(flags, answer);
         _channel.Awaited = "the reading of the client flags";
         _channel.Write(flags);
+        UpgradeToTls();
     }
 
     private static void RequireNewstyle(ReadOnlySpan<byte> seen)
@@ -176,6 +178,9 @@ internal sealed class HandshakeSession
 
         switch (reply.Type)
         {
+            case NbdOptionReplyType.ErrTlsReqd:
+                // The next option will say so, and what to do.
+                break;
             case NbdOptionReplyType.ErrUnsup:
                 Log.StructuredRepliesUnsupported(_logger);
                 break;
@@ -343,6 +348,7 @@ internal sealed class HandshakeSession
             StructuredReplies = _structuredReplies,
             FixedNewstyle = _fixedNewstyle,
             UsedOptGo = usedOptGo,
+            Tls = _encrypted,
         };
     }
 
@@ -427,14 +433,6 @@ internal sealed class HandshakeSession
     private static NbdProtocolException Unexpected(NbdOption option, OptionReply reply) => new(
         "proto.md, Option types: each option has its own kinds of reply",
         $"{NbdNames.Of(reply.Type)} in answer to {NbdNames.Of(option)}");
-
-    // TLS is no matter of the server's mood: no other option and no other attempt helps.
-    private static NbdException Translate(NbdServerErrorException refusal) =>
-        refusal.Code != NbdOptionReplyType.ErrTlsReqd ? refusal : new NbdConnectException(
-            NbdConnectFailure.TlsRequired,
-            "the server requires TLS, which is not built yet (nbds:// URIs are refused, too); let the server offer the export without TLS"
-            + (refusal.ServerText is null ? string.Empty : $"; the server says: {refusal.ServerText}"),
-            refusal);
 
     private static NbdServerErrorException Refused(NbdOption option, OptionReply reply, string? exportName) => new(
         reply.Type,

@@ -26,6 +26,9 @@ public sealed record NbdHandshakeOptions
     /// <summary>Time for the whole handshake, from the greeting to the last reply.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How the connection gets into TLS first; null: it stays in plain text. For one handshake only.</summary>
+    internal TlsUpgrade? Tls { get; init; }
+
     /// <summary>All bytes that a server may send in a handshake, a listing excluded.</summary>
     public int MaxBytes { get; init; } = NbdLimits.MaxHandshakeBytes;
 

@@ -9,6 +9,9 @@ public sealed record NbdListing
     /// <summary>Whether the server agreed on structured replies.</summary>
     public required bool StructuredReplies { get; init; }
 
+    /// <summary>Whether the connection was encrypted.</summary>
+    public bool Tls { get; init; }
+
     /// <summary>
     /// Whether information was asked for but NBD_OPT_INFO is unknown to the server: each export then needs a
     /// connection of its own.

@@ -17,6 +17,9 @@ public sealed record NbdNegotiated
     /// <summary>Whether NBD_OPT_GO or NBD_OPT_INFO was understood; otherwise NBD_OPT_EXPORT_NAME was used.</summary>
     public required bool UsedOptGo { get; init; }
 
+    /// <summary>Whether the connection is encrypted.</summary>
+    public bool Tls { get; init; }
+
     /// <summary>The protocol as nbdinfo names it: <c>newstyle-fixed</c> or <c>newstyle</c>.</summary>
     public string ProtocolName => FixedNewstyle ? "newstyle-fixed" : "newstyle";
 }

@@ -33,6 +33,7 @@ public static class NbdProbe
             {
                 Protocol = result.ProtocolName,
                 StructuredReplies = result.StructuredReplies,
+                Tls = result.Tls,
                 Exports = [new NbdListedExport(exportName, result.Export.Description, result.Export)],
             };
         }
@@ -55,13 +56,14 @@ public static class NbdProbe
         NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
         await using (transport.ConfigureAwait(false))
         {
+            using TlsUpgrade? tls = transport.Tls?.Prepare();
             NbdListing listing = await transport.ConverseAsync(
                 async socket =>
                 {
                     using (socket)
                     {
                         return await NbdHandshake.ListAsync(
-                            socket, options.Handshake, withInfo: true, logger, cancellationToken).ConfigureAwait(false);
+                            socket, options.Handshake with { Tls = tls }, withInfo: true, logger, cancellationToken).ConfigureAwait(false);
                     }
                 },
                 cancellationToken).ConfigureAwait(false);
@@ -76,6 +78,7 @@ public static class NbdProbe
                 // Others cannot list.
                 Protocol = "newstyle-fixed",
                 StructuredReplies = listing.StructuredReplies,
+                Tls = listing.Tls,
                 Exports = exports,
             };
         }
@@ -122,23 +125,27 @@ public static class NbdProbe
         return described;
     }
 
-    private static Task<NbdNegotiated> AskAsync(
+    private static async Task<NbdNegotiated> AskAsync(
         NbdTransport transport,
         string exportName,
         NbdProbeOptions options,
         ILogger logger,
-        CancellationToken cancellationToken) =>
-        transport.ConverseAsync(
+        CancellationToken cancellationToken)
+    {
+        // Before the network: what is wrong with the credentials is wrong with every server.
+        using TlsUpgrade? tls = transport.Tls?.Prepare();
+        return await transport.ConverseAsync(
             async socket =>
             {
                 using (socket)
                 {
                     return await NbdHandshake.NegotiateAsync(
                         socket,
-                        options.Handshake with { ExportName = exportName, Goal = NbdHandshakeGoal.Info },
+                        options.Handshake with { ExportName = exportName, Goal = NbdHandshakeGoal.Info, Tls = tls },
                         logger,
                         cancellationToken).ConfigureAwait(false);
                 }
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
+    }
 }

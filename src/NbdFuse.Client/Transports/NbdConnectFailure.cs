@@ -33,6 +33,15 @@ public enum NbdConnectFailure
     /// <summary>The server insists on TLS.</summary>
     TlsRequired,
 
+    /// <summary>The user insists on TLS, and the server does not offer it, or somebody in between has taken the offer away.</summary>
+    TlsRefused,
+
+    /// <summary>The TLS handshake failed: certificate, key, or tampering.</summary>
+    TlsFailed,
+
+    /// <summary>The own certificates or keys cannot be used, or OpenSSL is missing.</summary>
+    TlsCredentials,
+
     /// <summary>The server sent more than a handshake may take.</summary>
     LimitExceeded,
 

@@ -17,6 +17,7 @@ public abstract class NbdTransport : IAsyncDisposable
         Target = target;
         Options = options;
         Logger = logger;
+        Tls = options.Tls.Mode == NbdTlsMode.Off ? null : new TlsClient(options.Tls, target, logger);
     }
 
     /// <summary>What is connected to.</summary>
@@ -25,6 +26,9 @@ public abstract class NbdTransport : IAsyncDisposable
     private protected NbdTransportOptions Options { get; }
 
     private protected ILogger Logger { get; }
+
+    /// <summary>TLS for the connections of this transport; null when they stay in plain text.</summary>
+    internal TlsClient? Tls { get; }
 
     /// <summary>Makes the transport of a target; nothing is connected or started yet.</summary>
     /// <param name="target">What to connect to.</param>
@@ -83,6 +87,7 @@ public abstract class NbdTransport : IAsyncDisposable
         }
 
         FileDescriptor? socket = null;
+        TlsUpgrade? tls = Tls?.Prepare();
         try
         {
             return await ConverseAsync(
@@ -90,14 +95,15 @@ public abstract class NbdTransport : IAsyncDisposable
                 async connected =>
                 {
                     socket = connected;
-                    return new NegotiatedSocket(
-                        connected,
-                        await NbdHandshake.NegotiateAsync(connected, options, Logger, cancellationToken).ConfigureAwait(false));
+                    NbdNegotiated negotiated = await NbdHandshake
+                        .NegotiateAsync(connected, options with { Tls = tls }, Logger, cancellationToken).ConfigureAwait(false);
+                    return new NegotiatedSocket(tls?.Socket ?? connected, negotiated);
                 },
                 cancellationToken).ConfigureAwait(false);
         }
         catch
         {
+            tls?.Dispose();
             if (socket is not null)
             {
                 // Others may hold it, too (NbdTransportOptions.Connected): closing alone would not tell the server.
@@ -121,7 +127,7 @@ public abstract class NbdTransport : IAsyncDisposable
     public virtual ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
-        return ValueTask.CompletedTask;
+        return Tls is null ? ValueTask.CompletedTask : Tls.DisposeAsync();
     }
 
     /// <summary>

@@ -30,6 +30,9 @@ public sealed record NbdTransportOptions
     /// </summary>
     public TimeSpan CommandExitTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Whether and how connections are encrypted.</summary>
+    public NbdTlsOptions Tls { get; init; } = new();
+
     /// <summary>
     /// Hears of every connection before a byte is sent over it, so that somebody else can hold it, too: what was sent to a server
     /// may act after the death of this process. May be called on any thread; must not throw.

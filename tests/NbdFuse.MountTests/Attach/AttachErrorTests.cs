@@ -12,7 +12,7 @@ public sealed class AttachErrorTests
     [InlineData("nbd+unix:///?socket=/nonexistent/socket", "/nonexistent/socket")]
     [InlineData("nbd+unix:///name", "socket")]
     [InlineData("http://localhost/", "nbd://")]
-    [InlineData("nbds://localhost/", "TLS")]
+    [InlineData("nbds://localhost/?tls-certificates=/nonexistent", "/nonexistent/ca-cert.pem")]
     public async Task Wrong_uri_is_explained_in_one_line(string uri, string expected)
     {
         Requires.Fuse();

@@ -106,6 +106,65 @@ public sealed class DetachTests
     }
 
     [Fact]
+    public async Task Write_that_the_last_flush_could_not_save_is_told_in_a_log_that_stays()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "8M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        int pid = device.Pid;
+        (await Tool.RunAsync("dd", "if=/dev/zero", $"of={device.Path}", "bs=4k", "count=1", "oflag=direct", "status=none")).EnsureSuccess();
+        server.Kill();
+        await Deadline.Until(() => device.Status().GetProperty("state").GetString() == "failed", "the loss to be noticed");
+        (await Tool.RunAsync("losetup", "--detach", device.Path)).EnsureSuccess();
+        await Deadline.Until(() => OtherProcess.IsGone(pid), "the daemon to end");
+        Assert.Contains(
+            "what was written last may be lost", await File.ReadAllTextAsync(Path.Combine(device.RuntimeDirectory, "last.log")), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Device_and_mountpoint_may_be_named_by_a_link(bool byMountPoint)
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "32M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        int pid = device.Pid;
+        string target = device.Path;
+        if (byMountPoint)
+        {
+            target = Directory.CreateDirectory(device.Directory["fs"]).FullName;
+            (await Tool.RunAsync("mkfs.ext4", "-q", device.Path)).EnsureSuccess();
+            (await Tool.RunAsync("mount", device.Path, target)).EnsureSuccess();
+        }
+
+        File.CreateSymbolicLink(device.Directory["link"], target);
+        (await device.RunAsync("detach", device.Directory["link"])).EnsureSuccess();
+        device.AssertGone(pid);
+    }
+
+    [Fact]
+    public async Task Loop_device_of_a_killed_helper_is_taken_down()
+    {
+        Requires.Fuse();
+        Requires.Loop();
+        await using RealServer server = await RealServers.Nbdkit("--filter=delay", "memory", "8M", "rdelay=3");
+        using var directory = new TempDirectory();
+        await using BackgroundTool attach = AttachedDevice.Launch(directory, "attach", "--driver=fuse", "--block-size=512", server.Uri);
+
+        // Not by opening the device, which waits for the server.
+        await Deadline.Until(
+            () => attach.HasExited || Directory.GetDirectories("/sys/block", "loop*")
+                .Select(loop => Path.Combine(loop, "loop", "backing_file"))
+                .Any(file => File.Exists(file) && File.ReadAllText(file).StartsWith(directory["run"], StringComparison.Ordinal)),
+            "the loop device");
+        string name = $"nbdfuse:{Path.GetFileName(Assert.Single(Directory.GetDirectories(directory["run"])))}";
+        int helper = Assert.Single(OtherProcess.Find("__loop-helper", name));
+        Posix.Kill(helper, 9);
+        Assert.Equal(1, await Deadline.Within(attach.WaitForExitAsync(CancellationToken.None), "attach to end"));
+        await Deadline.Until(() => NbdFuse.Attach.LoopDevice.Find(name) is null, "the device to be free");
+        Assert.Empty(Directory.GetDirectories(directory["run"]));
+    }
+
+    [Fact]
     public async Task Device_whose_server_died_shows_it_fails_and_can_be_detached()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "8M");

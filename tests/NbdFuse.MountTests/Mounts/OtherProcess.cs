@@ -25,4 +25,32 @@ internal static class OtherProcess
             return true;
         }
     }
+
+    /// <summary>Finds processes by their command lines.</summary>
+    /// <param name="words">All of them must be there, each as a word.</param>
+    public static IReadOnlyList<int> Find(params string[] words)
+    {
+        List<int> found = [];
+        foreach (string directory in Directory.GetDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(directory), out int id) && CommandLine(id) is { } line && words.All(line.Contains))
+            {
+                found.Add(id);
+            }
+        }
+
+        return found;
+    }
+
+    private static string[]? CommandLine(int id)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{id}/cmdline").Split('\0');
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 }

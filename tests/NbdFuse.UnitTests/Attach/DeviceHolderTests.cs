@@ -24,6 +24,32 @@ public sealed class DeviceHolderTests
     }
 
     [Theory]
+    [InlineData("36 25 7:7 / / rw - ext4 /dev/root rw", "/dev/loop7")]
+    [InlineData("36 25 259:3 / / rw - xfs /dev/disk/by-uuid/x rw", "/dev/loop7p1")]
+    [InlineData("36 25 7:70 / / rw - ext4 /dev/root rw", null)]
+    public void Mount_by_another_name_is_found_by_the_number_of_the_device(string line, string? device)
+    {
+        List<DeviceHolder> holders = [];
+        DeviceHolders.AddMount(line, Nodes, holders, new Dictionary<string, string> { ["7:7"] = Nodes[0], ["259:3"] = Nodes[1] });
+        Assert.Equal(device is null ? [] : [device], holders.Select(holder => holder.Device));
+    }
+
+    [Fact]
+    public void Links_are_resolved_by_their_text_wherever_they_stand_in_a_path()
+    {
+        using var directory = new TestKit.TempDirectory();
+        Directory.CreateDirectory(directory["real"]);
+        File.CreateSymbolicLink(directory["real/leaf"], "../gone/x");
+        File.CreateSymbolicLink(directory["alias"], directory["real"]);
+        File.CreateSymbolicLink(directory["loop"], "loop");
+        string root = global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory.Path);
+        Assert.Equal($"{root}/gone/x", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["alias/leaf"]));
+        Assert.Equal($"{root}/real/none", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["alias/./none"]));
+        Assert.Equal($"{root}/loop", global::NbdFuse.Cli.DetachTarget.ResolveLinks(directory["loop"]));
+        Assert.Equal("/", global::NbdFuse.Cli.DetachTarget.ResolveLinks("/.."));
+    }
+
+    [Theory]
     [InlineData("a\\134b", "a\\b")]
     [InlineData("\\303\\244", "ä")]
     [InlineData("a\\", "a\\")]

@@ -20,6 +20,10 @@ public sealed class PartitionTableTests
             [new PartitionEntry(1, 40L * block, 11L * block), new PartitionEntry(3, 60L * block, 4L * block)],
             Read(disk, block));
         Assert.Equal(block, PartitionTable.BlockSizeOf(PartitionImage.Reader(disk), disk.Length));
+
+        // A server that counts in other units may show a tail behind the disk.
+        byte[] longer = [.. disk, .. new byte[512]];
+        Assert.Equal(block, PartitionTable.BlockSizeOf(PartitionImage.Reader(longer), longer.Length));
     }
 
     [Fact]

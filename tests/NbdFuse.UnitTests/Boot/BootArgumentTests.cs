@@ -130,6 +130,29 @@ public sealed class BootArgumentTests
     }
 
     [Theory]
+    [InlineData("", null, null)]
+    [InlineData("nbdfuse.prefetch=/etc/other nbdfuse.record", "/etc/other", BootArguments.DefaultRecord)]
+    [InlineData("nbdfuse.prefetch=0 nbdfuse.record=/run/a/b", "", "/run/a/b")]
+    [InlineData("nbdfuse.prefetch=off nbdfuse.record=0", "", null)]
+    public void Traces_are_read(string arguments, string? prefetch, string? record)
+    {
+        BootArguments parsed = BootArguments.Parse($"nbdroot=h {arguments}");
+
+        Assert.Empty(parsed.Errors);
+        Assert.Equal((prefetch, record), (parsed.Prefetch, parsed.Record));
+    }
+
+    [Theory]
+    [InlineData("nbdfuse.prefetch")]
+    [InlineData("nbdfuse.prefetch=")]
+    [InlineData("nbdfuse.prefetch=relative")]
+    [InlineData("nbdfuse.record=/var/trace")]
+    [InlineData("nbdfuse.record=/run/")]
+    [InlineData("nbdfuse.record=/run/../etc/trace")]
+    public void Trace_that_cannot_be_meant_is_told(string argument) =>
+        Assert.Contains(argument.Split('=')[0], Assert.Single(BootArguments.Parse($"nbdroot=h {argument}").Errors), StringComparison.Ordinal);
+
+    [Theory]
     [InlineData("nbdroot=h", true)]
     [InlineData("nbdroot=h rw", false)]
     [InlineData("nbdroot=h rw ro", true)]

@@ -228,6 +228,33 @@ public sealed class InitramfsTests : IDisposable
     }
 
     // A header alone: a static program, as far as its libraries go.
+    [Fact]
+    public void Tree_for_a_framework_leaves_what_is_there_alone()
+    {
+        string target = Directory.CreateDirectory(_directory["target"]).FullName;
+        Directory.CreateDirectory(Path.Combine(target, "bin"));
+        File.WriteAllText(Path.Combine(target, "bin/busybox"), "the framework's");
+        Directory.CreateDirectory(Path.Combine(target, "etc/nbdfuse"));
+        File.WriteAllText(Path.Combine(target, "etc/nbdfuse/start"), "older");
+
+        InitramfsBuilder.WriteHookTree(Options, target);
+
+        Assert.Equal("the framework's", File.ReadAllText(Path.Combine(target, "bin/busybox")));
+        Assert.Equal("older", File.ReadAllText(Path.Combine(target, "etc/nbdfuse/start")));
+        Assert.Equal(["busybox"], Directory.GetFileSystemEntries(Path.Combine(target, "bin")).Select(Path.GetFileName));
+        foreach (string program in new[] { "nbdfuse.tree/bin/nbdfuse", "etc/nbdfuse/bin/busybox", "etc/nbdfuse/attach.sh", "etc/nbdfuse/wanted.sh", "etc/nbdfuse/dhcp.sh", "etc/nbdfuse/shutdown.sh" })
+        {
+            Assert.True((File.GetUnixFileMode(Path.Combine(target, program)) & UnixFileMode.OtherExecute) != 0, program);
+        }
+
+        Assert.StartsWith("#!/etc/nbdfuse/bin/busybox sh\n", File.ReadAllText(Path.Combine(target, "etc/nbdfuse/dhcp.sh")), StringComparison.Ordinal);
+        Assert.Equal("busybox", new FileInfo(Path.Combine(target, "etc/nbdfuse/bin/mkfifo")).LinkTarget);
+        Assert.All(
+            File.ReadAllText(Path.Combine(target, "etc/nbdfuse/libraries")).Trim().Split(':', StringSplitOptions.RemoveEmptyEntries),
+            directory => Assert.StartsWith("/nbdfuse/", directory, StringComparison.Ordinal));
+        Assert.False(Directory.Exists(Path.Combine(target, "lib")), "libraries of ours beside the framework's");
+    }
+
     private static byte[] StaticElf(int machine)
     {
         byte[] elf = new byte[64];

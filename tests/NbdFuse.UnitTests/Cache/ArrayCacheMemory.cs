@@ -9,7 +9,15 @@ internal sealed class ArrayCacheMemory(long length) : ICacheMemory
 
     public long Length => _bytes.Length;
 
+    public long Released { get; private set; }
+
     public Memory<byte> Slice(long offset, int length) => _bytes.AsMemory((int)offset, length);
 
     public Span<byte> Span(long offset, int length) => _bytes.AsSpan((int)offset, length);
+
+    public void Release(long offset, long length)
+    {
+        Released += length;
+        _bytes.AsSpan((int)offset, (int)length).Fill(0xdd);
+    }
 }

@@ -46,7 +46,13 @@ public class BlockCacheConformanceTests
 
     private static BlockCache Make(IBlockDevice lower, ReadyList ready)
     {
-        var options = new BlockCacheOptions { CacheBytes = 1 << 20, ReadAheadBytes = 1 << 20 };
+        var options = new BlockCacheOptions
+        {
+            CacheBytes = 1 << 20,
+            ReadAheadBytes = 1 << 20,
+            Prefetch = AccessTrace.Of(lower.Info.Size, [.. Enumerable.Range(0, (int)(lower.Info.Size >> 12)).Select(granule => ((long)granule, 1))]),
+            PrefetchBytes = 2 << 20,
+        };
         return new BlockCache(lower, ready, options, new ArrayCacheMemory(options.MemoryBytes));
     }
 }

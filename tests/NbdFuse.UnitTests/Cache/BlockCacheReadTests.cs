@@ -141,6 +141,57 @@ public class BlockCacheReadTests
     }
 
     [Fact]
+    public void Read_of_which_every_caller_was_interrupted_is_abandoned_below()
+    {
+        BlockRequest lender = _bench.Read(0);
+        BlockRequest joined = _bench.Read(0);
+        BlockRequest below = _bench.Device.Waiting[0];
+        lender.IsAbandoned = true;
+        Assert.False(_bench.Cache.TryWithdraw(lender));
+        Assert.False(below.IsAbandoned);
+        joined.IsAbandoned = true;
+        Assert.True(_bench.Cache.TryWithdraw(joined));
+        Assert.True(below.IsAbandoned);
+
+        // Nobody joins what may be ended by that at any time.
+        BlockRequest other = _bench.Read(0);
+        Assert.Equal(2, _bench.Device.Waiting.Count);
+        _bench.Device.End(0, BlockErrno.EINTR);
+        _bench.Caller.AssertEnded(lender, BlockErrno.EINTR);
+        _bench.EndAll();
+        _bench.AssertCurrent(other);
+    }
+
+    [Fact]
+    public void Read_that_was_widened_for_an_interrupted_caller_is_abandoned_below()
+    {
+        BlockRequest read = _bench.Read(100, 100);
+        read.IsAbandoned = true;
+        Assert.True(_bench.Cache.TryWithdraw(read));
+        _bench.Caller.AssertEnded(read, BlockErrno.EINTR);
+        Assert.True(_bench.Device.Waiting[0].IsAbandoned);
+        _bench.EndAll();
+        _bench.AssertNotHeld(0);
+    }
+
+    [Fact]
+    public void Suspended_cache_answers_nothing_from_memory()
+    {
+        _bench.Warm(0);
+        BlockRequest underWay = _bench.Read(Granule);
+        _bench.Cache.Suspend();
+        Assert.Equal(0, _bench.Statistics.HeldBytes);
+        _bench.Device.End(0, BlockErrno.EIO);
+        _bench.Caller.AssertEnded(underWay, BlockErrno.EIO);
+        for (int i = 0; i < 3; i++)
+        {
+            BlockRequest read = _bench.Read(0);
+            _bench.Device.End(0, BlockErrno.EIO);
+            _bench.Caller.AssertEnded(read, BlockErrno.EIO);
+        }
+    }
+
+    [Fact]
     public void More_misses_than_the_cache_has_requests_pass_by()
     {
         BlockRequest[] reads = [.. Enumerable.Range(0, 300).Select(i => _bench.Read(i * Granule))];

@@ -23,12 +23,21 @@ internal sealed class CacheBench
         CanCache = true,
     };
 
-    public CacheBench(long cacheBytes = 1 << 20, long readAheadBytes = 0, BlockDeviceInfo? info = null)
+    public CacheBench(
+        long cacheBytes = 1 << 20, long readAheadBytes = 0, BlockDeviceInfo? info = null, AccessTrace? trace = null, long prefetchBytes = 1 << 20)
     {
         Device = new RacyDevice(info ?? Info);
         PatternData.Fill(Device.Content, 1, 0);
-        var options = new BlockCacheOptions { CacheBytes = cacheBytes, ReadAheadBytes = readAheadBytes, Clock = Clock };
-        Cache = new BlockCache(new ContractCheckLayer(Device), Ready, options, new ArrayCacheMemory(options.MemoryBytes));
+        var options = new BlockCacheOptions
+        {
+            CacheBytes = cacheBytes,
+            ReadAheadBytes = readAheadBytes,
+            Clock = Clock,
+            Prefetch = trace,
+            PrefetchBytes = prefetchBytes,
+        };
+        Memory = new ArrayCacheMemory(options.MemoryBytes);
+        Cache = new BlockCache(new ContractCheckLayer(Device), Ready, options, Memory);
         Caller = new Caller(new ContractCheckLayer(Cache), Ready);
     }
 
@@ -37,6 +46,8 @@ internal sealed class CacheBench
     public ReadyList Ready { get; } = new();
 
     public RacyDevice Device { get; }
+
+    public ArrayCacheMemory Memory { get; }
 
     public BlockCache Cache { get; }
 

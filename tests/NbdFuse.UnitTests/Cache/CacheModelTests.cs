@@ -24,15 +24,21 @@ public class CacheModelTests
     [InlineData(1 << 20, 1 << 20, 40)]
     [InlineData(2 << 20, 0, 40)]
     [InlineData(0, 2 << 20, 40)]
-    public void Requests_in_flight_in_any_order_see_what_they_may_see(int cacheBytes, int readAheadBytes, int faultsPerMille) =>
+    [InlineData(1 << 20, 1 << 20, 0, true)]
+    [InlineData(1 << 20, 0, 2, true)]
+    [InlineData(0, 1 << 20, 2, true)]
+    [InlineData(0, 0, 2, true)]
+    public void Requests_in_flight_in_any_order_see_what_they_may_see(
+        int cacheBytes, int readAheadBytes, int faultsPerMille, bool prefetches = false) =>
         SeededRounds.Run(2, random =>
         {
             var ready = new ReadyList();
             var device = new RacyDevice(Info);
-            BlockCache cache = Make(new ContractCheckLayer(device), ready, cacheBytes, readAheadBytes);
+            BlockCache cache = Make(new ContractCheckLayer(device), ready, cacheBytes, readAheadBytes, prefetches ? Trace(random) : null);
             var model = new CacheModel(random, device, ready, cache, new ContractCheckLayer(cache), isOrdered: false, faultsPerMille);
             model.Run(3000);
-            Assert.True(cache.Statistics.Hits > 100);
+            Assert.True(cache.Statistics.Hits > (prefetches ? 10 : 100));
+            Assert.True(!prefetches || cache.Statistics.UsedPrefetchedBytes > 0);
         });
 
     [Theory]
@@ -51,9 +57,26 @@ public class CacheModelTests
             Assert.True(cache.Statistics.Hits > 100);
         });
 
-    private static BlockCache Make(IBlockDevice lower, ReadyList ready, int cacheBytes, int readAheadBytes)
+    // All of the device, in pieces of any length and in any order.
+    private static AccessTrace Trace(Random random)
     {
-        var options = new BlockCacheOptions { CacheBytes = cacheBytes, ReadAheadBytes = readAheadBytes };
+        long granules = (Info.Size + 4095) / 4096;
+        var reads = new List<(long Granule, int Count)>();
+        for (long granule = 0; granule < granules;)
+        {
+            int count = (int)Math.Min(granules - granule, random.Next(1, 40));
+            reads.Add((granule, count));
+            granule += count;
+        }
+
+        (long Granule, int Count)[] shuffled = [.. reads];
+        random.Shuffle(shuffled);
+        return AccessTrace.Of(Info.Size, shuffled);
+    }
+
+    private static BlockCache Make(IBlockDevice lower, ReadyList ready, int cacheBytes, int readAheadBytes, AccessTrace? trace = null)
+    {
+        var options = new BlockCacheOptions { CacheBytes = cacheBytes, ReadAheadBytes = readAheadBytes, Prefetch = trace, PrefetchBytes = 1 << 20 };
         return new BlockCache(lower, ready, options, new ArrayCacheMemory(options.MemoryBytes));
     }
 }

@@ -12,10 +12,16 @@ internal sealed class LinkBench : IBlockCompletion
     private readonly HashSet<BlockRequest> _ended = [];
     private readonly byte[] _buffer = new byte[1 << 20];
 
-    public LinkBench(long latencyUs, double bytesPerUs, long cacheBytes = 1 << 20, long readAheadBytes = 8 << 20, long size = 1L << 40)
+    public LinkBench(long latencyUs, double bytesPerUs, int maximumPayload = int.MaxValue)
     {
-        Device = new LinkDevice(Info with { Size = size }, Clock, latencyUs, bytesPerUs);
-        var options = new BlockCacheOptions { CacheBytes = cacheBytes, ReadAheadBytes = readAheadBytes, Clock = Clock };
+        Device = new LinkDevice(Info, Clock, latencyUs, bytesPerUs);
+        var options = new BlockCacheOptions
+        {
+            CacheBytes = 1 << 20,
+            ReadAheadBytes = 8 << 20,
+            MaximumPayload = maximumPayload,
+            Clock = Clock,
+        };
         Cache = new BlockCache(Device, _ready, options, new ArrayCacheMemory(options.MemoryBytes));
     }
 

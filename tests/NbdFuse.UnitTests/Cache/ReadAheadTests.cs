@@ -107,6 +107,17 @@ public class ReadAheadTests
         Assert.Equal(0, bench.Statistics.Prefetches);
     }
 
+    [Theory]
+    [InlineData(64 * K, 64 * K)]
+    [InlineData(100_000, 64 * K)]
+    [InlineData(int.MaxValue, 128 * K)]
+    public void Nothing_longer_than_the_server_takes_is_read_ahead_in_one_piece(int maximumPayload, int longest)
+    {
+        var bench = new LinkBench(10_000, 100, maximumPayload: maximumPayload);
+        bench.Run(Sequential(0, 16 * K, 16 * M));
+        Assert.Equal(longest, bench.Device.Seen.Max(seen => seen.Length));
+    }
+
     [Fact]
     public void Demand_that_comes_before_the_read_ahead_joins_it()
     {

@@ -14,7 +14,7 @@ public sealed class ExportCacheTests
     [InlineData(null, null)]
     public void Nothing_stands_in_between_unless_it_is_asked_for(long? cacheBytes, long? readAheadBytes)
     {
-        Assert.Null(ExportCache.Over(new MemoryBlockDevice(1 << 20), _ready, cacheBytes, readAheadBytes));
+        Assert.Null(ExportCache.Over(new MemoryBlockDevice(1 << 20), new BlockDeviceInfo { Size = 1 << 20 }, _ready, cacheBytes, readAheadBytes));
     }
 
     [Theory]
@@ -24,7 +24,7 @@ public sealed class ExportCacheTests
     public async Task Cache_in_native_memory_behaves_like_every_other_device(long? cacheBytes, long? readAheadBytes)
     {
         IBlockDevice stack = DeviceStack.Build(new MemoryBlockDevice(8 << 20), _ready, 256, checkContract: true);
-        using ExportCache? cache = ExportCache.Over(stack, _ready, cacheBytes, readAheadBytes);
+        using ExportCache? cache = ExportCache.Over(stack, stack.Info, _ready, cacheBytes, readAheadBytes);
         Assert.NotNull(cache);
         await BlockConformance.RunAsync("random_model", new DirectConformanceTarget(cache.Device, _ready));
         Assert.NotEqual(0, cache.Device.Statistics.Misses);

@@ -36,13 +36,23 @@ public sealed class NbdfuseArgumentTests
     [InlineData("0", 0)]
     [InlineData("1M", 1 << 20)]
     [InlineData("64MiB", 64 << 20)]
-    [InlineData("1T", 1L << 40)]
+    [InlineData("1G", 1L << 30)]
     public void Cache_and_readahead_take_sizes(string text, long bytes)
     {
         NbdfuseArguments result = Parse(["--cache", text, $"--readahead={text}", .. Mount]);
 
         Assert.Equal(bytes, result.CacheBytes);
         Assert.Equal(bytes, result.ReadAheadBytes);
+    }
+
+    [Fact]
+    public void Traces_are_named_by_files()
+    {
+        NbdfuseArguments result = Parse(["--record", "a", "--prefetch=b", .. Mount]);
+
+        Assert.Equal(("a", "b"), (result.RecordFile, result.PrefetchFile));
+        Assert.Throws<UsageException>(() => Parse(["--record=", .. Mount]));
+        Assert.Throws<UsageException>(() => Parse(["--prefetch=", .. Mount]));
     }
 
     [Fact]
@@ -196,6 +206,7 @@ public sealed class NbdfuseArgumentTests
     [InlineData("--cache", "2T")]
     [InlineData("--cache", "much")]
     [InlineData("--readahead", "1")]
+    [InlineData("--readahead", "2G")]
     [InlineData("--readahead", "-1M")]
     [InlineData("--movers", "17")]
     [InlineData("--movers", "-1")]

@@ -196,9 +196,9 @@ public sealed class ProgramTests
     public async Task A_verb_wins_over_a_mountpoint_of_its_name()
     {
         // As a mount this would complain about the mountpoint.
-        (_, _, string error) = await RunAsync("info", "nbds://localhost");
+        (_, _, string error) = await RunAsync("info", "nbds://localhost/?tls-type=psk");
 
-        Assert.Contains("TLS", error, StringComparison.Ordinal);
+        Assert.Contains("tls-psk-file", error, StringComparison.Ordinal);
     }
 
     private static async Task<(int Code, string Output, string Error)> RunAsync(params string[] words)

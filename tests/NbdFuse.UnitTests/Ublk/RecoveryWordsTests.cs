@@ -1,4 +1,7 @@
+using NbdFuse.Attach;
 using NbdFuse.Cli;
+using NbdFuse.Native.Ublk;
+using NbdFuse.Ublk;
 using Xunit;
 
 namespace NbdFuse.UnitTests.Ublk;
@@ -16,6 +19,20 @@ public sealed class RecoveryWordsTests
         Assert.Equal(
             ["--recover", "/dev/ublkb3", .. expected.Split(' ')],
             RecoveryWords.Compose("/dev/ublkb3", words.Split(' ')));
+    }
+
+    [Fact]
+    public void Device_of_a_living_process_is_not_that_of_an_older_one_with_its_number()
+    {
+        int pid = Environment.ProcessId;
+        var device = new UblkDeviceStatus(0, "/dev/ublkb0", UblkState.Live, pid, true, true, 1 << 20, false, true);
+        var state = new AttachState { Pid = pid, ProcessStart = AttachEntry.ProcessStart(pid), Driver = UblkKind.Name };
+        Assert.True(UblkKind.IsOf(device, state));
+        Assert.False(UblkKind.IsOf(device, state with { ProcessStart = state.ProcessStart - 1 }));
+        Assert.False(UblkKind.IsOf(device with { IsOurs = false }, state));
+
+        // Nobody has the number now.
+        Assert.True(UblkKind.IsOf(device with { ServerPid = int.MaxValue }, state with { Pid = int.MaxValue }));
     }
 
     [Theory]

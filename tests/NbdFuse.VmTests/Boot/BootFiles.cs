@@ -15,7 +15,7 @@ public sealed partial class BootFiles : IDisposable
     private readonly Lazy<string> _initramfs;
 
     /// <summary>Makes nothing yet.</summary>
-    public BootFiles() => _initramfs = new(MakeInitramfs);
+    public BootFiles() => _initramfs = new(() => MakeInitramfs());
 
     /// <summary>The initramfs; made once.</summary>
     public string Initramfs => _initramfs.Value;
@@ -65,6 +65,41 @@ public sealed partial class BootFiles : IDisposable
         return image;
     }
 
+    /// <summary>A copy of a disk.</summary>
+    /// <param name="image">Path of the image.</param>
+    public string CopyDisk(string image)
+    {
+        string copy = _directory[$"disk-{Guid.NewGuid():N}"];
+        File.Copy(image, copy);
+        return copy;
+    }
+
+    /// <summary>Makes an initramfs with further options.</summary>
+    /// <param name="options">Options of the command.</param>
+    public string MakeInitramfs(params string[] options)
+    {
+        GuestParts parts = GuestParts.Require();
+        string path = _directory[$"initramfs-{Guid.NewGuid():N}"];
+        string[] words =
+        [
+            "initramfs", "-o", path, "--busybox", parts.Busybox,
+            "--modules", Path.Combine(parts.Directory, "modules/lib/modules", parts.Release), .. options,
+        ];
+        Report = Tool.Run(parts.Program, words).EnsureSuccess().Output;
+        return path;
+    }
+
+    /// <summary>Takes a file off a disk without partitions.</summary>
+    /// <param name="image">Path of the image.</param>
+    /// <param name="file">Name of a file in its root directory.</param>
+    /// <returns>Path of the copy.</returns>
+    public string TakeFile(string image, string file)
+    {
+        string copy = _directory[$"file-{Guid.NewGuid():N}"];
+        Tool.Run("debugfs", "-R", $"dump /{file} {copy}", image).EnsureSuccess();
+        return copy;
+    }
+
     /// <summary>A disk, after the machine has ended: whole, and what its system has written.</summary>
     /// <param name="image">Path of the image.</param>
     /// <param name="partitioned">As it was made.</param>
@@ -96,6 +131,21 @@ public sealed partial class BootFiles : IDisposable
             && !lines.Skip(flush + 1).Any(line => Change().IsMatch(line) && line.Contains("fua=0", StringComparison.Ordinal));
     }
 
+    /// <summary>Reads that were under way at once, at most, by nbdkit's log filter.</summary>
+    /// <param name="log">Path of the log.</param>
+    public static int MostReadsAtOnce(string log)
+    {
+        int most = 0;
+        int count = 0;
+        foreach (string line in File.ReadLines(log))
+        {
+            count += line.Contains(" Read id=", StringComparison.Ordinal) ? 1 : line.Contains(" ...Read ", StringComparison.Ordinal) ? -1 : 0;
+            most = Math.Max(most, count);
+        }
+
+        return most;
+    }
+
     // What is written is written twice: once with a sync, once left to the end.
     private static string Script() => """
         #!/bin/busybox sh
@@ -113,20 +163,17 @@ public sealed partial class BootFiles : IDisposable
             dd if=/dev/zero of=/big bs=64k count=64 2>/dev/null
             echo unsynced >>/written
         fi
+        if grep -q nbdfuse.record /proc/cmdline; then
+            # Written now and then.
+            until [ -s /run/nbdfuse.trace ]; do
+                sleep 1
+            done
+            cp /run/nbdfuse.trace /trace
+        fi
         echo "BOOT end"
         mount -o remount,ro /
         poweroff -f
         """.Replace("        ", string.Empty, StringComparison.Ordinal) + "\n";
-
-    private string MakeInitramfs()
-    {
-        GuestParts parts = GuestParts.Require();
-        string path = _directory["initramfs"];
-        Report = Tool.Run(
-            parts.Program, "initramfs", "-o", path, "--busybox", parts.Busybox, "--modules", Path.Combine(parts.Directory, "modules/lib/modules", parts.Release))
-            .EnsureSuccess().Output;
-        return path;
-    }
 
     [GeneratedRegex(" (Write|Zero|Trim) id=.*fua=")]
     private static partial Regex Change();

@@ -19,6 +19,7 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
     [InlineData("nbd_host=10.0.2.2 nbd_port=PORT nbd_name=export root=PARTLABEL=rootfs rw ip=dhcp", "ublk", true, "/dev/ublkb0p2")]
     [InlineData("root=nbd:10.0.2.2:PORT/export:ext4:noatime rw " + StaticAddress, "fuse", false, "/dev/loop0")]
     [InlineData("nbdroot=:PORT root=LABEL=system rw rootflags=noatime ip=:10.0.2.2::::eth0:dhcp", "auto", true, "/dev/ublkb0p2")]
+    [InlineData("root=/dev/nbd0p2 netroot=nbd:10.0.2.2:PORT rw ip=dhcp", "nbd", true, "/dev/nbd0p2")]
     public async Task Machine_boots_writes_and_ends(string arguments, string driver, bool partitioned, string device)
     {
         string image = files.MakeDisk(partitioned);
@@ -52,6 +53,28 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
         Assert.Contains("BOOT root: nbdfuse-root / overlay rw", machine.Console, StringComparison.Ordinal);
         Assert.Empty(KernelLog.Problems(machine.Console));
         Assert.Equal(before, await File.ReadAllBytesAsync(image, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task Boot_that_was_recorded_is_read_ahead_the_next_time()
+    {
+        string image = files.MakeDisk(partitioned: false);
+        string recorded = files.CopyDisk(image);
+        await using (RealServer first = await RealServers.Nbdkit(ServerTransport.Tcp, "file", recorded))
+        {
+            using BootMachine machine = BootMachine.Start(files.Initramfs, Arguments("nbdfuse=nbd://10.0.2.2:PORT rw nbdfuse.record", first));
+            await machine.EndsWellAsync();
+        }
+
+        string log = image + ".log";
+        string initramfs = files.MakeInitramfs("--prefetch", files.TakeFile(recorded, "trace"));
+        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "--filter=log", "--filter=delay", "file", image, "rdelay=20ms", $"logfile={log}");
+        using BootMachine next = BootMachine.Start(initramfs, Arguments("nbdfuse=nbd://10.0.2.2:PORT rw nbdfuse.driver=fuse", server));
+        await next.EndsWellAsync();
+
+        Assert.Contains("ranges are read ahead by a trace", next.Console, StringComparison.Ordinal);
+        Assert.Equal("synced\nunsynced\n", BootFiles.ReadBack(image, partitioned: false));
+        Assert.True(BootFiles.MostReadsAtOnce(log) >= 4, File.ReadAllText(log));
     }
 
     [Fact]

@@ -57,8 +57,8 @@ public sealed class Guest : IAsyncDisposable
     public IReadOnlyList<KernelProblem> Problems => KernelLog.Problems(Console);
 
     /// <summary>
-    /// Boots a guest. Skips the test where this machine has no parts for it. A boot that fails by the emulation's fault is
-    /// tried once more.
+    /// Boots a guest. Skips the test where this machine has no parts for it. A boot that fails by the guest's own fault is tried
+    /// once more.
     /// </summary>
     /// <param name="options">What it has.</param>
     /// <exception cref="GuestException">It did not come up.</exception>
@@ -70,14 +70,17 @@ public sealed class Guest : IAsyncDisposable
         {
             return await StartOnceAsync(parts, options).ConfigureAwait(false);
         }
-        catch (GuestException error) when (IsEmulationFault(error.Message))
+        catch (GuestException error) when (KernelLog.IsOwnFault(error.Message))
         {
-            TestContext.Current.SendDiagnosticMessage($"The emulation failed, booting again: {error.Message}");
+            Note("booting again", error);
             return await StartOnceAsync(parts, options).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Boots a guest, runs a test in it, and does it all once more when the emulation failed.</summary>
+    /// <summary>
+    /// Boots a guest, runs a test in it, and does it all once more when the guest failed by its own fault
+    /// (<see cref="KernelLog.IsOwnFault"/>).
+    /// </summary>
     /// <param name="options">What it has.</param>
     /// <param name="test">The test; it must be able to run twice.</param>
     public static async Task UseAsync(GuestOptions options, Func<Guest, Task> test)
@@ -90,9 +93,9 @@ public sealed class Guest : IAsyncDisposable
                 await test(guest).ConfigureAwait(false);
                 return;
             }
-            catch (Exception error) when (attempt == 1 && IsEmulationFault(guest.Console))
+            catch (Exception error) when (attempt == 1 && KernelLog.IsOwnFault(guest.Console))
             {
-                TestContext.Current.SendDiagnosticMessage($"The emulation failed, trying again: {error.Message}");
+                Note("trying again", error);
             }
         }
     }
@@ -245,8 +248,11 @@ public sealed class Guest : IAsyncDisposable
         return listener;
     }
 
-    private static bool IsEmulationFault(string console) =>
-        KernelLog.Problems(console).Any(static problem => problem.Kind == KernelProblemKind.EmulationFault);
+    /// <summary>Tells, in the log of the run, that a test is not judged by its first attempt.</summary>
+    /// <param name="what">What is done about it.</param>
+    /// <param name="error">How the attempt ended.</param>
+    internal static void Note(string what, Exception error) => System.Console.Error.WriteLine(
+        $"warning: {TestContext.Current.Test?.TestDisplayName}: the guest failed by its own fault, {what}: {error.Message}");
 
     private async Task<GuestReply> TryDumpAsync(int id)
     {

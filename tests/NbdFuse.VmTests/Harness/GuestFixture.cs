@@ -29,6 +29,27 @@ public abstract class GuestFixture(GuestOptions options) : IAsyncLifetime
         return _guest;
     }
 
+    /// <summary>Runs a test in the guest, and once more in a new one when the guest failed by its own fault.</summary>
+    /// <param name="test">The test; it must be able to run twice.</param>
+    public async Task UseAsync(Func<Guest, Task> test)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            Guest guest = await GuestAsync().ConfigureAwait(false);
+            try
+            {
+                await test(guest).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception error) when (attempt == 1 && KernelLog.IsOwnFault(guest.Console))
+            {
+                Guest.Note("trying again", error);
+                await guest.DisposeAsync().ConfigureAwait(false);
+                _guest = null;
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public virtual ValueTask InitializeAsync() => ValueTask.CompletedTask;
 

@@ -11,6 +11,7 @@ public static partial class KernelLog
     private static readonly (KernelProblemKind Kind, Regex Pattern)[] Patterns =
     [
         (KernelProblemKind.EmulationFault, EmulationFault()),
+        (KernelProblemKind.UblkCancelRace, UblkCancelRace()),
         (KernelProblemKind.Panic, Panic()),
         (KernelProblemKind.Oops, Oops()),
         (KernelProblemKind.HungTask, HungTask()),
@@ -40,6 +41,11 @@ public static partial class KernelLog
         return problems;
     }
 
+    /// <summary>Whether a guest failed by the fault of its emulation or of its kernel, known and not of what is tested.</summary>
+    /// <param name="console">Its console, or a text that contains the end of it.</param>
+    public static bool IsOwnFault(string console) => Problems(console).Any(
+        static problem => problem.Kind is KernelProblemKind.EmulationFault or KernelProblemKind.UblkCancelRace);
+
     /// <summary>The last lines of a console.</summary>
     /// <param name="console">The text.</param>
     public static string Tail(string console)
@@ -54,6 +60,9 @@ public static partial class KernelLog
 
     [GeneratedRegex("Oops: int3")]
     private static partial Regex EmulationFault();
+
+    [GeneratedRegex(@"RIP: [0-9a-f]+:(__)?io_fallback_tw\+")]
+    private static partial Regex UblkCancelRace();
 
     [GeneratedRegex("Kernel panic - not syncing")]
     private static partial Regex Panic();

@@ -14,6 +14,12 @@ public enum KernelProblemKind
     /// </summary>
     EmulationFault,
 
+    /// <summary>
+    /// Linux before 6.15 in the exit of a ublk server under load: its commands are cancelled although the kernel is about to
+    /// complete them with a request (mended by "ublk: fix race between io_uring_cmd_complete_in_task and ublk_cancel_cmd").
+    /// </summary>
+    UblkCancelRace,
+
     /// <summary>A task did not get on for long (30 s).</summary>
     HungTask,
 

@@ -153,6 +153,46 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
     }
 
     [Fact]
+    public async Task Device_that_only_the_kernel_knows_to_be_in_use_is_not_taken_down()
+    {
+        Guest guest = await fixture.GuestAsync();
+        await using UblkServer server = await UblkServer.StartAsync(Size);
+
+        // A lazily unmounted file system is in no table, and neither the name nor the node of a device must be what it was.
+        GuestResult result = await guest.RunAsync($"""
+            dev=$(nbdfuse attach --driver ublk {server.Uri})
+            mkfs.ext4 -q $dev
+            mkdir -p /mnt/hidden
+            mount $dev /mnt/hidden
+            exec 3>/mnt/hidden/open
+            umount -l /mnt/hidden
+            ! nbdfuse detach $dev 2>/run/busy
+            grep -o "in use: by something that this process cannot see" /run/busy
+            rm $dev
+            ! nbdfuse detach $dev 2>/run/busy
+            grep -o "in use" /run/busy
+            pid=$(pidof nbdfuse)
+            kill -TERM $pid
+            until grep -q "signal SIGTERM is ignored" /run/nbdfuse/*/log; do sleep 0.1; done
+            kill -9 $pid
+            until [ -z "$(pidof nbdfuse)" ]; do sleep 0.1; done
+            ! nbdfuse detach $dev 2>/run/busy
+            grep -o "in use" /run/busy
+            nbdfuse attach --recover $dev 3>&-
+            echo kept >&3
+            exec 3>&-
+            until nbdfuse detach $dev 2>/run/busy; do grep -q "in use" /run/busy; sleep 0.1; done
+            [ ! -e $dev ]
+            [ -z "$(ls -d /run/nbdfuse/*/ 2>/dev/null)" ]
+            """, Long);
+
+        Assert.Equal(
+            "in use: by something that this process cannot see\nin use\nin use\n/dev/ublkb0\n", result.EnsureSuccess().Output);
+        guest.AssertHealthy(KernelProblemKind.HungTask);
+        Assert.Equal("kept\n", Tool.Run("debugfs", "-R", "cat /open", server.BackingFile).EnsureSuccess().Output);
+    }
+
+    [Fact]
     public async Task Missing_module_is_told_with_its_remedy()
     {
         Guest guest = await fixture.GuestAsync();

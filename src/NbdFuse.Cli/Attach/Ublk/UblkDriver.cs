@@ -24,6 +24,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     private NbdExport? _export;
     private RequestQueue? _queue;
     private UblkDevice? _device;
+    private ExportLayers? _layers;
 
     /// <inheritdoc/>
     public string Name => UblkKind.Name;
@@ -72,10 +73,12 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     {
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         var ready = new ReadyList();
-        _queue = new RequestQueue(
-            DeviceStack.Build(_export, ready, QueueCapacity), ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        _layers = ExportLayers.Over(
+            DeviceStack.Build(_export, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+        _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _export.Start(_loop);
         _loop.Start();
+        _layers.SuspendAfter(_loop, ServerLost);
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         _ = CancelWhenLostAsync(giveUp);
         try
@@ -83,6 +86,12 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
             _device = await MakeAsync(giveUp.Token).ConfigureAwait(false);
             Ended = EndAsync(_device);
             context.Publish(state => state with { Device = _device.Path });
+            if (context.Arguments.Recover)
+            {
+                // Only now that ours names the device: without an entry nobody could give it up, or try again.
+                RemoveOldEntries(_device.Path);
+            }
+
             if (_device.Major != 0)
             {
                 DeviceNode.Ensure(_device.Path, (uint)_device.Major, (uint)_device.Minor);
@@ -99,7 +108,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
                 Partitions = await PartitionsAsync(giveUp.Token).ConfigureAwait(false),
             };
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException)
+        catch
         {
             await GiveUpAsync().ConfigureAwait(false);
             if (ServerLost.IsCompletedSuccessfully)
@@ -115,14 +124,18 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     public async Task<TakeDownResult> TakeDownAsync()
     {
         // By a process of its own, which may wait for us: users, write-back, the last flush while its errors can still be told.
-        string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.Release, _device!.Path, "-").ConfigureAwait(false);
-        if (answer[0] != LoopHelper.Done)
+        // It keeps the device from being mounted in the moment before the kernel stops it, which does not ask.
+        HelperAnswer held = await LoopHelper.StartAsync(LoopHelperCommand.Hold, _device!.Path).ConfigureAwait(false);
+        await using (held.ConfigureAwait(false))
         {
-            string? lost = ServerLost.IsCompletedSuccessfully ? $" (the server is lost: {ServerLost.Result.Message})" : null;
-            return new TakeDownResult(false, answer[1] + lost);
-        }
+            if (!held.IsDone)
+            {
+                string? lost = ServerLost.IsCompletedSuccessfully ? $" (the server is lost: {ServerLost.Result.Message})" : null;
+                return new TakeDownResult(false, held.Fields[1] + lost);
+            }
 
-        return await StopAsync(force: false).ConfigureAwait(false);
+            return await StopAsync(force: false, held).ConfigureAwait(false);
+        }
     }
 
     /// <inheritdoc/>
@@ -159,6 +172,10 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         }
 
         _loop.Dispose();
+        if (_layers is not null)
+        {
+            await _layers.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     private async Task<UblkDevice> MakeAsync(CancellationToken cancellation)
@@ -174,10 +191,8 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
 
         if (arguments.Recover)
         {
-            UblkDevice device = await UblkDevice
+            return await UblkDevice
                 .RecoverAsync(number, _loop, _queue!, info, options, context.Loggers.CreateLogger(Name), cancellation).ConfigureAwait(false);
-            RemoveOldEntries(device.Path);
-            return device;
         }
 
         options = options with
@@ -185,8 +200,15 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
             DeviceId = number,
             LogicalBlock = arguments.BlockSize != 0 ? arguments.BlockSize : await BlockSizeAsync(cancellation).ConfigureAwait(false),
         };
-        return await UblkDevice
-            .StartAsync(_loop, _queue!, info, options, context.Loggers.CreateLogger(Name), cancellation).ConfigureAwait(false);
+        try
+        {
+            return await UblkDevice
+                .StartAsync(_loop, _queue!, info, options, context.Loggers.CreateLogger(Name), cancellation).ConfigureAwait(false);
+        }
+        catch (UblkException e) when (!cancellation.IsCancellationRequested)
+        {
+            throw new DriverUnusableException(e.Message, e);
+        }
     }
 
     private async Task<int> BlockSizeAsync(CancellationToken cancellation)
@@ -219,20 +241,35 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     {
         if (_device is not null && !context.Arguments.Recover)
         {
-            await StopAsync(force: true).ConfigureAwait(false);
+            TakeDownResult result = await StopAsync(force: true).ConfigureAwait(false);
+            if (result.Message is { } problem)
+            {
+                AttachLog.Warning(context.Logger, problem);
+            }
         }
     }
 
-    private async Task<TakeDownResult> StopAsync(bool force)
+    private async Task<TakeDownResult> StopAsync(bool force, HelperAnswer? held = null)
     {
+        string path = _device!.Path;
         try
         {
-            await _device!.StopAsync(force).ConfigureAwait(false);
+            Task stop = _device.StopAsync(force);
+            if (held is not null)
+            {
+                // The kernel frees the number when the last one closes the device.
+                await Task.WhenAny(stop, _device.Stopped).ConfigureAwait(false);
+                await held.DisposeAsync().ConfigureAwait(false);
+            }
+
+            await stop.ConfigureAwait(false);
+            DeviceNode.RemoveStale(path);
             return new TakeDownResult(true);
         }
         catch (UblkException e)
         {
-            return new TakeDownResult(_device!.Completion.IsCompleted, e.Message);
+            bool isDone = _device.Completion.IsCompleted;
+            return new TakeDownResult(isDone, e.Message, isDone && !force && _device.HasUnflushedWrites);
         }
     }
 

@@ -12,6 +12,8 @@ internal sealed class UblkKind : DeviceKind
 
     private const string Prefix = "/dev/ublkb";
 
+    private static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(5);
+
     /// <inheritdoc/>
     public override string Driver => Name;
 
@@ -67,25 +69,65 @@ internal sealed class UblkKind : DeviceKind
             throw new DeviceBusyException(state.Device, holders);
         }
 
+        HelperAnswer? claim = force ? null : Claim(state.Device);
         try
         {
-            UblkDevices.RemoveAsync(number).GetAwaiter().GetResult();
+            UblkDevices.RemoveAsync(number, stopped: () => LetGo(claim)).GetAwaiter().GetResult();
         }
         catch (UblkException e)
         {
             throw new AttachException(e.Message);
         }
+        finally
+        {
+            LetGo(claim);
+        }
 
+        DeviceNode.RemoveStale(state.Device);
         return holders;
     }
+
+    /// <inheritdoc/>
+    public override string? LossWithoutDaemon(AttachEntry entry, AttachState state) => IsHeld(entry, state, state.Device)
+        ? $"{state.Device}: its process was dead, so that nobody asked the server to flush: what it crashes with now may be lost; 'attach {RecoveryWords.Option}' before detaching avoids that"
+        : null;
 
     /// <inheritdoc/>
     public override string DescribeStale(string device) => device.Length == 0
         ? "its process is gone, and there is no device"
         : $"its process is gone, and requests wait; 'nbdfuse attach {RecoveryWords.Option} {device}' goes on with it, 'nbdfuse detach --force {device}' gives up what waits";
 
-    private static bool IsOf(UblkDeviceStatus status, AttachState state) =>
-        status.IsOurs && state.Pid > 0 && status.ServerPid == state.Pid;
+    /// <summary>
+    /// Whether a device is that of a state. A process that is alive and began at another time than that of the state has its number
+    /// again, and a device of its own.
+    /// </summary>
+    /// <param name="status">What the kernel says.</param>
+    /// <param name="state">The state.</param>
+    internal static bool IsOf(UblkDeviceStatus status, AttachState state) =>
+        status.IsOurs && state.Pid > 0 && status.ServerPid == state.Pid
+        && (AttachEntry.ProcessStart(state.Pid) is var start && (start < 0 || start == state.ProcessStart));
+
+    // By another process, with a deadline: opening may wait for somebody who waits for the dead server.
+    private static HelperAnswer Claim(string device)
+    {
+        Task<HelperAnswer> asking = LoopHelper.StartAsync(LoopHelperCommand.Claim, device);
+        if (!asking.Wait(ClaimTimeout))
+        {
+            throw new AttachException(
+                $"{device}: cannot find out whether it is in use, since requests wait for its dead process; 'nbdfuse attach {RecoveryWords.Option} {device}' goes on with it, 'nbdfuse detach --force {device}' gives up what waits");
+        }
+
+        HelperAnswer answer = asking.Result;
+        if (!answer.IsDone)
+        {
+            LetGo(answer);
+            throw new AttachException(answer.Fields[1]);
+        }
+
+        return answer;
+    }
+
+    private static void LetGo(HelperAnswer? claim) => claim?.DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     private static UblkDeviceStatus? Query(int number)
     {

@@ -1,0 +1,79 @@
+using Microsoft.Extensions.Logging;
+using NbdFuse.Block;
+using NbdFuse.Cache;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+
+namespace NbdFuse.Cli;
+
+/// <summary>What stands between the stateless layers of an export and its queue, when it is asked for: cache, then recorder.</summary>
+internal sealed class ExportLayers : IAsyncDisposable
+{
+    private readonly ExportCache? _cache;
+    private readonly TraceWriter? _writer;
+
+    private ExportLayers(IBlockDevice device, ExportCache? cache, TraceWriter? writer)
+    {
+        Device = device;
+        _cache = cache;
+        _writer = writer;
+    }
+
+    /// <summary>The uppermost layer, under the queue.</summary>
+    public IBlockDevice Device { get; }
+
+    /// <summary>Puts them over a device.</summary>
+    /// <param name="stack">All stateless layers.</param>
+    /// <param name="export">What the server takes, which the layers hide.</param>
+    /// <param name="ready">Ready list of the loop.</param>
+    /// <param name="cacheBytes">Memory for content; 0 for none, null for the default.</param>
+    /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
+    /// <param name="traces">What is read by a trace, and recorded.</param>
+    /// <param name="logger">The log.</param>
+    /// <exception cref="PosixException">There is no memory for it.</exception>
+    public static ExportLayers Over(
+        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, ExportTraces traces, ILogger logger)
+    {
+        AccessTrace? prefetch = traces.Prefetch;
+        if (prefetch is not null && prefetch.Size != stack.Info.Size)
+        {
+            TraceLog.OtherSize(logger, prefetch.Size, stack.Info.Size);
+            prefetch = null;
+        }
+        else if (prefetch is not null)
+        {
+            TraceLog.Prefetching(logger, prefetch.Count, prefetch.Bytes);
+        }
+
+        ExportCache? cache = ExportCache.Over(stack, export, ready, cacheBytes, readAheadBytes, prefetch);
+        IBlockDevice top = cache?.Device ?? stack;
+        if (traces.RecordPath is null)
+        {
+            return new ExportLayers(top, cache, null);
+        }
+
+        var recorder = new AccessRecorder(top);
+        return new ExportLayers(recorder, cache, new TraceWriter(recorder, traces.RecordPath, logger));
+    }
+
+    /// <summary>When the server is lost, nothing is answered from memory any more: who reads gets errors, also for what was read before.</summary>
+    /// <param name="loop">The loop of the device.</param>
+    /// <param name="failure">Ends when the server is lost.</param>
+    public void SuspendAfter(EventLoop loop, Task<NbdException> failure)
+    {
+        if (_cache is not null)
+        {
+            _ = failure.ContinueWith(_ => loop.Post(_cache.Device.Suspend), TaskScheduler.Default);
+        }
+    }
+
+    /// <summary>Writes the rest of the trace and gives memory back. After the loop and all connections have ended.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _cache?.Dispose();
+        if (_writer is not null)
+        {
+            await _writer.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+}

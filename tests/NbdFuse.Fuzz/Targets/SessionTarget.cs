@@ -1,0 +1,120 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using NbdFuse.Block;
+using NbdFuse.Client;
+using NbdFuse.Native;
+using NbdFuse.Protocol;
+using NbdFuse.TestKit;
+
+namespace NbdFuse.Fuzz.Targets;
+
+/// <summary>
+/// A server that shakes hands properly and then answers reads in any order, in pieces, and with damaged headers, as the input
+/// says, until it hangs up. Payload is never damaged: a read that succeeds has to bring the right data, and each ends.
+/// </summary>
+internal sealed class SessionTarget : IFuzzTarget
+{
+    public const ulong Pattern = 77;
+    private const long ExportBytes = 1 << 20;
+    private static readonly (int Offset, int Length)[] Reads =
+    [
+        (0, 512), (4096, 4096), (65536, 99_840), (300_032, 512), (8192, 16384), (200_704, 66_048), (1_048_064, 512), (524_288, 131_072),
+    ];
+
+    private readonly TempDirectory _directory = new();
+    private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+
+    public SessionTarget()
+    {
+        _listener.Bind(new UnixDomainSocketEndPoint(_directory["s"]));
+        _listener.Listen();
+    }
+
+    public string Name => "session";
+
+    /// <summary>An input is a list of choices: any bytes will do. The first is a session without a fault.</summary>
+    public IEnumerable<byte[]> Seeds
+    {
+        get
+        {
+            yield return [];
+            for (int i = 1; i <= 16; i++)
+            {
+                byte[] choices = new byte[96];
+                new Random(i).NextBytes(choices);
+                yield return choices;
+            }
+        }
+    }
+
+    public void Run(byte[] input) => RunAsync(input).GetAwaiter().GetResult();
+
+    public void Dispose()
+    {
+        _listener.Dispose();
+        _directory.Dispose();
+    }
+
+    private async Task RunAsync(byte[] input)
+    {
+        var decisions = new Decisions(input);
+        bool structured = decisions.Next(4) != 1;
+        Task serving = Task.Run(() => Serve(decisions, structured));
+        NbdExport export = await NbdExport.OpenAsync(
+            new UnixTarget(_directory["s"]), new NbdExportOptions { Connections = 1 }, NullLogger.Instance).ConfigureAwait(false);
+        Exception? failure = null;
+        using (var loop = new EventLoop("fuzz", new EventLoopOptions { SpinMicroseconds = 0 }))
+        {
+            loop.Failed += error => failure = error;
+            var ready = new ReadyList();
+            var queue = new RequestQueue(DeviceStack.Build(export, ready, 32, checkContract: true), ready, new RequestQueueOptions { Capacity = 32 });
+            export.Start(loop);
+            loop.Start();
+            using (var target = new LoopConformanceTarget(loop, queue))
+            {
+                Task[] reads = [.. Reads.Select(read => ReadAsync(target, read.Offset, read.Length, isFaulty: input.Length > 0))];
+                await Deadline.Within(Task.WhenAll(reads), "the reads to end").ConfigureAwait(false);
+                await Deadline.Within(serving, "the server to end").ConfigureAwait(false);
+                await Deadline.Within(export.DisposeAsync().AsTask(), "the export to close").ConfigureAwait(false);
+            }
+        }
+
+        if (failure is not null)
+        {
+            throw new FuzzFailureException("the loop died", failure);
+        }
+    }
+
+    private static async Task ReadAsync(LoopConformanceTarget target, int offset, int length, bool isFaulty)
+    {
+        byte[] data;
+        try
+        {
+            data = await target.ReadAsync(offset, length).ConfigureAwait(false);
+        }
+        catch (ConformanceErrorException) when (isFaulty)
+        {
+            return;
+        }
+
+        if (PatternData.Difference(PatternData.Create(Pattern, offset, length), data, offset) is string difference)
+        {
+            throw new FuzzFailureException($"wrong data was delivered as right: {difference}");
+        }
+    }
+
+    private void Serve(Decisions decisions, bool structured)
+    {
+        using Socket socket = _listener.Accept();
+        try
+        {
+            var server = new FaultySession(socket, decisions, structured);
+            server.ShakeHands(ExportBytes);
+            server.Answer(Reads.Length);
+        }
+        catch (SocketException)
+        {
+            // The client has had enough, which is its right.
+        }
+    }
+}
