@@ -1,3 +1,5 @@
+using NbdFuse.Native;
+
 namespace NbdFuse.TestKit;
 
 /// <summary>Authorities, certificates and keys of the tests, made by openssl. Directories as nbdkit, QEMU and libnbd name their files.</summary>
@@ -101,14 +103,17 @@ public sealed class TestPki : IDisposable
         foreach (string file in files)
         {
             File.Copy(_directory[$"{from}/{file}"], _directory[$"{to}/{file}"]);
-            File.SetUnixFileMode(_directory[$"{to}/{file}"], UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            MakePrivate(_directory[$"{to}/{file}"]);
         }
     }
+
+    // rw for the owner.
+    private static void MakePrivate(string path) => PosixException.Check(Posix.Chmod(path, 0x180), path);
 
     private string Key(string name, string content)
     {
         string path = _directory.CreateFile(name, System.Text.Encoding.ASCII.GetBytes(content));
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        MakePrivate(path);
         return path;
     }
 }

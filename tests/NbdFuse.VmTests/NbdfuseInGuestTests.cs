@@ -7,6 +7,8 @@ namespace NbdFuse.VmTests;
 /// <summary>Our program in a guest, with servers of this machine: what the tests of the drivers stand on.</summary>
 public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture) : IClassFixture<NbdfuseInGuestTests.StorageGuest>
 {
+    private const string GuestPlugin = "/lib/nbdkit-memory-plugin.so";
+
     [Fact]
     public async Task Info_describes_an_export_of_the_host()
     {
@@ -46,6 +48,35 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
         Tool.Run("e2fsck", "-fn", server.BackingFile!).EnsureSuccess();
         string content = Tool.Run("debugfs", "-R", "cat /file", server.BackingFile!).EnsureSuccess().Output;
         Assert.Equal(new string('x', 8 << 20), content);
+    }
+
+    [Fact]
+    public async Task Export_is_read_and_written_over_vsock()
+    {
+        Guest guest = await fixture.GuestAsync();
+
+        GuestResult result = await guest.RunAsync($$"""
+            nbdkit --vsock --port 10900 --pidfile /run/vsock.pid --foreground {{GuestPlugin}} 16M </dev/null >/run/vsock.log 2>&1 &
+            until [ -s /run/vsock.pid ]; do sleep 0.1; kill -0 $! || { cat /run/vsock.log >&2; exit 1; }; done
+            nbdfuse info --size nbd+vsock://1:10900/
+            mkdir -p /mnt/vsock
+            nbdfuse --pidfile /run/vsock-mount.pid /mnt/vsock nbd+vsock://1:10900/ &
+            mount=$!
+            until [ -s /run/vsock-mount.pid ]; do sleep 0.1; kill -0 $mount; done
+            echo over vsock | dd of=/mnt/vsock/nbd conv=notrunc,fsync 2>/dev/null
+            umount /mnt/vsock
+            wait $mount
+            nbdfuse --pidfile /run/vsock-again.pid /mnt/vsock nbd+vsock://1:10900/ &
+            mount=$!
+            until [ -s /run/vsock-again.pid ]; do sleep 0.1; kill -0 $mount; done
+            head -n 1 /mnt/vsock/nbd
+            umount /mnt/vsock
+            wait $mount
+            kill $(cat /run/vsock.pid)
+            """);
+
+        Assert.Equal("16777216\nover vsock\n", result.EnsureSuccess().Output);
+        guest.AssertHealthy();
     }
 
     [Fact]
@@ -111,8 +142,22 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
     /// <summary>A guest with the kernel's drivers, and the programs for filesystems.</summary>
     public sealed class StorageGuest() : GuestFixture(new GuestOptions
     {
-        Modules = ["nbd nbds_max=2"],
+        Modules = ["nbd nbds_max=2", "vsock_loopback"],
         AvailableModules = ["ublk_drv"],
-        Programs = ["losetup", "mkfs.ext4", "e2fsck", "nbd-client"],
+        Programs = ["losetup", "mkfs.ext4", "e2fsck", "nbd-client", "nbdkit"],
+        Files = [new GuestFile(GuestPlugin, File.ReadAllBytes(HostPlugin()))],
     });
+
+    private static string HostPlugin()
+    {
+        string? plugin = Directory.GetDirectories("/usr/lib", "*-linux-gnu")
+            .Select(folder => Path.Combine(folder, "nbdkit/plugins/nbdkit-memory-plugin.so"))
+            .FirstOrDefault(File.Exists);
+        if (plugin is null)
+        {
+            Requires.Missing("nbdkit", "nbdkit-memory-plugin.so is not below /usr/lib");
+        }
+
+        return plugin!;
+    }
 }

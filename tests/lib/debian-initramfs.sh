@@ -41,6 +41,7 @@ main() {
         apt-get -qq update
         apt-get -qq install --no-install-recommends initramfs-tools busybox-static zstd e2fsprogs' >&2
     cp -r "$GUEST/modules/lib/modules/$release" "$WORK/root/lib/modules/"
+    chroot "$WORK/root" depmod "$release"
     cp "$NBDFUSE" "$WORK/root/usr/local/bin/nbdfuse"
     mkdir -p "$WORK/root/boot"
     printf 'CONFIG_RD_ZSTD=y\n' >"$WORK/root/boot/config-$release"

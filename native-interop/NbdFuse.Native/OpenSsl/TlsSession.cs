@@ -20,13 +20,13 @@ public sealed unsafe class TlsSession : IDisposable
     private const uint NoPartialWildcards = 4;
 
     // Plain text that is encrypted before it is sent, and room for its records.
-    private const int EncryptBytes = 128 * 1024;
+    private const int EncryptBytes = 64 * 1024;
     private const int RecordBufferBytes = EncryptBytes + (16 * 1024);
 
     private readonly TlsContext _owner;
     private readonly FileDescriptor _socket;
     private readonly bool _referenced;
-    // Records are collected and sent together: one system call, and one waking of the server, for eight of them.
+    // Records are collected and sent together: one system call, and one waking of the server, for four of them.
     private readonly byte[] _records = GC.AllocateUninitializedArray<byte>(RecordBufferBytes, pinned: true);
     private int _recordsStart;
     private int _recordsEnd;

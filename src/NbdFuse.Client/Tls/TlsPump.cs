@@ -16,7 +16,7 @@ namespace NbdFuse.Client;
 /// </remarks>
 internal sealed class TlsPump
 {
-    private const int BufferBytes = 256 * 1024;
+    private const int BufferBytes = 128 * 1024;
     private const int StackBytes = 256 * 1024;
     private const int FlushMilliseconds = 1000;
 
@@ -43,7 +43,7 @@ internal sealed class TlsPump
     private bool _userEnded;
     private bool _userGone;
     private bool _goodbyeSaid;
-    private long _userEndedAt;
+    private long _closingSince;
     private volatile NbdConnectException? _failure;
 
     /// <summary>Prepares the pump; the handshake is over.</summary>
@@ -86,7 +86,7 @@ internal sealed class TlsPump
                 Wait();
             }
 
-            if (_userGone && !_serverEnded && (_outgoingStart < _outgoingEnd || _session.HasUnsent || SinceUserEnded() > FlushMilliseconds))
+            if (_userGone && !_serverEnded && (_outgoingStart < _outgoingEnd || _session.HasUnsent || SinceClosing() > FlushMilliseconds))
             {
                 _ = Posix.SetLingerZero(_socket.Value);
             }
@@ -125,7 +125,7 @@ internal sealed class TlsPump
             return !_userGone && _incomingStart < _incomingEnd;
         }
 
-        return !_userGone || (!(isFlushed && _userEnded) && SinceUserEnded() <= FlushMilliseconds);
+        return !_userGone || (!(isFlushed && _userEnded) && SinceClosing() <= FlushMilliseconds);
     }
 
     private bool Receive()
@@ -311,7 +311,7 @@ internal sealed class TlsPump
             new PollDescriptor(socket == 0 ? -1 : _socket.Value, socket),
             new PollDescriptor(_userGone ? -1 : _pair.Value, pair),
         ];
-        int timeout = _userGone ? (int)Math.Clamp(FlushMilliseconds - SinceUserEnded() + 1, 0, FlushMilliseconds + 1) : -1;
+        int timeout = _userGone ? (int)Math.Clamp(FlushMilliseconds - SinceClosing() + 1, 0, FlushMilliseconds + 1) : -1;
         PosixException.Check(Posix.Poll(entries, timeout), "wait for a TLS connection");
         if ((entries[1].Returned & (PollEvents.Hup | PollEvents.Err)) != 0)
         {
@@ -322,16 +322,26 @@ internal sealed class TlsPump
     private void SetUserGone()
     {
         _userGone = true;
+        BeginClosing();
         _incomingStart = _incomingEnd;
     }
 
     private void SetUserEnded()
     {
         _userEnded = true;
-        _userEndedAt = MonotonicClock.Milliseconds;
+        BeginClosing();
     }
 
-    private long SinceUserEnded() => _userEnded ? MonotonicClock.Milliseconds - _userEndedAt : 0;
+    // Whichever comes first: behind a server that takes nothing the end of what the user sent may never be reached.
+    private void BeginClosing()
+    {
+        if (_closingSince == 0)
+        {
+            _closingSince = MonotonicClock.Milliseconds;
+        }
+    }
+
+    private long SinceClosing() => _closingSince == 0 ? 0 : MonotonicClock.Milliseconds - _closingSince;
 
     private void Fail()
     {

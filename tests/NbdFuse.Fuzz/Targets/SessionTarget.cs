@@ -3,7 +3,6 @@ using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Block;
 using NbdFuse.Client;
 using NbdFuse.Native;
-using NbdFuse.Protocol;
 using NbdFuse.TestKit;
 
 namespace NbdFuse.Fuzz.Targets;

@@ -1,5 +1,3 @@
-using NbdFuse.Client;
-
 namespace NbdFuse.Fuzz.Targets;
 
 /// <summary>All targets, by name.</summary>

@@ -29,7 +29,7 @@ public sealed class HookTests : IDisposable
         Assert.All(written, file => Assert.DoesNotContain("@PROGRAM@", File.ReadAllText(file), StringComparison.Ordinal));
         Assert.All(
             written.Where(file => !file.EndsWith(".conf", StringComparison.Ordinal)),
-            file => Assert.True((File.GetUnixFileMode(file) & UnixFileMode.OtherExecute) != 0, file));
+            file => Tool.Run("test", "-x", file).EnsureSuccess());
 
         Assert.Equal(written, HookInstaller.Uninstall(_directory.Path, framework));
         Assert.Empty(Directory.EnumerateFiles(_directory.Path, "*", SearchOption.AllDirectories));

@@ -19,26 +19,12 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
     [InlineData("nbd_host=10.0.2.2 nbd_port=PORT nbd_name=export root=PARTLABEL=rootfs rw ip=dhcp", "ublk", true, "/dev/ublkb0p2")]
     [InlineData("root=nbd:10.0.2.2:PORT/export:ext4:noatime rw " + StaticAddress, "fuse", false, "/dev/loop0")]
     [InlineData("nbdroot=:PORT root=LABEL=system rw rootflags=noatime ip=:10.0.2.2::::eth0:dhcp", "auto", true, "/dev/ublkb0p2")]
-    [InlineData("root=/dev/nbd0p2 netroot=nbd:10.0.2.2:PORT rw ip=dhcp", "nbd", true, "/dev/nbd0p2")]
-    public async Task Machine_boots_writes_and_ends(string arguments, string driver, bool partitioned, string device)
-    {
-        string image = files.MakeDisk(partitioned);
-        string log = image + ".log";
-        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "--filter=log", "file", image, $"logfile={log}");
-        using BootMachine machine = BootMachine.Start(files.Initramfs, Arguments($"{arguments} nbdfuse.driver={driver}", server));
+    public async Task Machine_boots_writes_and_ends(string arguments, string driver, bool partitioned, string device) =>
+        await BootAsync(arguments, driver, partitioned, device);
 
-        await machine.EndsWellAsync();
-
-        string console = machine.Console;
-        Assert.True(console.Contains($"BOOT root: {device} / ext4 rw", StringComparison.Ordinal), console);
-        Assert.True(console.Contains("BOOT daemon: 1", StringComparison.Ordinal), console);
-        Assert.Contains("inet 10.0.2.15/24", console, StringComparison.Ordinal);
-        Assert.Contains("BOOT file: systemd/network/00-nbdfuse-root.network", console, StringComparison.Ordinal);
-        Assert.Contains("BOOT file: initramfs/shutdown", console, StringComparison.Ordinal);
-        Assert.DoesNotContain("is to be seen", console, StringComparison.Ordinal);
-        Assert.Equal("synced\nunsynced\n", BootFiles.ReadBack(image, partitioned));
-        Assert.True(BootFiles.IsFlushed(log), "The last write was not flushed.");
-    }
+    [Fact]
+    public async Task Machine_boots_by_the_driver_nbd_whose_data_path_is_the_kernel() =>
+        await BootAsync("root=/dev/nbd0p2 netroot=nbd:10.0.2.2:PORT rw ip=dhcp", "nbd", partitioned: true, "/dev/nbd0p2");
 
     [Fact]
     public async Task Overlay_keeps_the_export_as_it_is()
@@ -131,6 +117,26 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
 
         Assert.InRange(first.Length, 1 << 20, 30 << 20);
         Assert.Equal(first, File.ReadAllBytes(again.Initramfs));
+    }
+
+    private async Task BootAsync(string arguments, string driver, bool partitioned, string device)
+    {
+        string image = files.MakeDisk(partitioned);
+        string log = image + ".log";
+        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "--filter=log", "file", image, $"logfile={log}");
+        using BootMachine machine = BootMachine.Start(files.Initramfs, Arguments($"{arguments} nbdfuse.driver={driver}", server));
+
+        await machine.EndsWellAsync();
+
+        string console = machine.Console;
+        Assert.True(console.Contains($"BOOT root: {device} / ext4 rw", StringComparison.Ordinal), console);
+        Assert.True(console.Contains("BOOT daemon: 1", StringComparison.Ordinal), console);
+        Assert.Contains("inet 10.0.2.15/24", console, StringComparison.Ordinal);
+        Assert.Contains("BOOT file: systemd/network/00-nbdfuse-root.network", console, StringComparison.Ordinal);
+        Assert.Contains("BOOT file: initramfs/shutdown", console, StringComparison.Ordinal);
+        Assert.DoesNotContain("is to be seen", console, StringComparison.Ordinal);
+        Assert.Equal("synced\nunsynced\n", BootFiles.ReadBack(image, partitioned));
+        Assert.True(BootFiles.IsFlushed(log), "The last write was not flushed.");
     }
 
     private static string Arguments(string text, RealServer server) =>
