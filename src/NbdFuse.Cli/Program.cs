@@ -26,7 +26,20 @@ internal static class Program
                 return await new VerbCommands(output, error).RunAsync(args).ConfigureAwait(false);
             }
 
+            switch (args.Count > 0 ? args[0] : null)
+            {
+                case KeeperCommand.Verb:
+                    return KeeperCommand.Run([.. args.Skip(1)]);
+                case WorkerCommand.Verb:
+                    return await WorkerCommand.RunAsync([.. args.Skip(1)], error).ConfigureAwait(false);
+            }
+
             arguments = NbdfuseArgumentParser.Parse(args);
+            if (arguments.Keeper)
+            {
+                KeeperCommand.Become(args, arguments);
+            }
+
             return await RunAsync(arguments, output, error).ConfigureAwait(false);
         }
         catch (UsageException e)

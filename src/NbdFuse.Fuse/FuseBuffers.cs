@@ -131,6 +131,27 @@ public sealed class FuseBuffers : IDisposable
         _pinned = count;
     }
 
+    /// <summary>
+    /// Allocates the pages of every buffer for payloads of a length, for ever: the system call of a process that is being killed
+    /// fails where it meets a page that is not there yet, and the kernel takes that for the answer. Before the first request.
+    /// </summary>
+    /// <param name="payload">Bytes of the largest payload that will come, 0 to <see cref="MaximumPayload"/>.</param>
+    public void PinAll(int payload)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(payload);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(payload, MaximumPayload);
+        int page = Posix.GetPageSize();
+        for (int index = 0; index < Count; index++)
+        {
+            for (int offset = 0; offset < HeaderPage + payload; offset += page)
+            {
+                _region.Span(Start(index) + offset, 1)[0] = 0;
+            }
+        }
+
+        _pinned = Count;
+    }
+
     /// <summary>Takes a buffer to read into: the first that is large already, or else the first.</summary>
     /// <param name="index">Its number.</param>
     /// <returns>False when none is free.</returns>

@@ -16,6 +16,9 @@ public sealed class FuseMount : IDisposable
     // What was mounted, to tell it from what somebody else may mount at the same path after us; null without /proc.
     private readonly MountEntry? _identity;
 
+    // Taken over when it was out of the tree already.
+    private readonly bool _isGone;
+
     internal FuseMount(MountTarget target, FileDescriptor device, FileDescriptor? keeper, bool byHelper)
     {
         Target = target;
@@ -26,14 +29,63 @@ public sealed class FuseMount : IDisposable
         _identity = top is { IsFuse: true } ? top : null;
     }
 
+    private FuseMount(MountTarget target, FileDescriptor device, FileDescriptor? helper, bool byHelper, FuseSavedState saved)
+    {
+        Target = target;
+        Device = device;
+        _keeper = helper;
+        _byHelper = byHelper;
+        List<MountEntry>? mounts = MountTable.Read();
+        _identity = mounts?.Find(saved.IsMount);
+        _isGone = mounts is not null && _identity is null && saved.HasMount;
+    }
+
     /// <summary>/dev/fuse of this mount; nonblocking.</summary>
     public FileDescriptor Device { get; }
+
+    /// <summary>The socket of a helper that unmounts when the last copy of it is closed; null without <c>auto_unmount</c>.</summary>
+    public FileDescriptor? Helper => _keeper;
+
+    /// <summary>Device number of its file system, as "major:minor"; null without /proc, or when it was gone before it was taken over.</summary>
+    public string? DeviceNumber => _identity?.Device;
+
+    /// <summary>Device number of the FUSE mount at a path, as "major:minor". The mount itself is not asked: it may hang.</summary>
+    /// <param name="path">Absolute path of the mount point.</param>
+    /// <returns>Null when there is none.</returns>
+    public static string? DeviceAt(string path) =>
+        MountTable.Read() is { } mounts && MountTable.At(mounts, path) is { IsFuse: true } entry ? entry.Device : null;
+
+    /// <summary>Whether fusermount3 mounted it, and has to unmount it for users without privileges.</summary>
+    public bool IsByHelper => _byHelper;
 
     /// <summary>What was mounted.</summary>
     public MountTarget Target { get; }
 
     /// <summary>Absolute path of the mount point.</summary>
     public string Path => Target.Path;
+
+    /// <summary>Takes over a mount that another process made and has left, with its descriptors.</summary>
+    /// <param name="target">What was mounted.</param>
+    /// <param name="device">/dev/fuse; becomes nonblocking, and belongs to the mount from here on.</param>
+    /// <param name="helper">See <see cref="Helper"/>; belongs to the mount from here on.</param>
+    /// <param name="byHelper">See <see cref="IsByHelper"/>.</param>
+    /// <param name="saved">What that process has left, to tell the mount from others at the same path.</param>
+    public static FuseMount Adopt(MountTarget target, FileDescriptor device, FileDescriptor? helper, bool byHelper, FuseSavedState saved)
+    {
+        // The mode is one of the open file: whoever had it before may have chosen otherwise.
+        PosixException.Check(Posix.SetNonBlocking(device.Value, true), $"{target.Path}: prepare the FUSE device");
+        return new FuseMount(target, device, helper, byHelper, saved);
+    }
+
+    /// <summary>Notes for a successor which mount this is.</summary>
+    /// <param name="saved">Where.</param>
+    public void Save(FuseSavedState saved)
+    {
+        if (_identity is not null)
+        {
+            saved.SaveMount(_identity);
+        }
+    }
 
     /// <summary>Waits until the file can be used: INIT is answered, and the kernel knows the size.</summary>
     /// <remarks>
@@ -124,6 +176,11 @@ public sealed class FuseMount : IDisposable
     private bool TryFind(out string path)
     {
         path = Path;
+        if (_isGone)
+        {
+            return false;
+        }
+
         if (_identity is null || MountTable.Read() is not { } mounts)
         {
             return true;

@@ -38,6 +38,9 @@ public sealed record FuseMountOptions
     /// <summary>Largest WRITE in bytes (<c>max_write=</c>), 4096 to 1 MiB.</summary>
     public int MaximumWrite { get; init; } = FuseBuffers.MaximumPayload;
 
+    /// <summary>Largest payload of any request in bytes, a multiple of a page up to 1 MiB: what a buffer must have room for.</summary>
+    public int LargestRequest { get; init; } = FuseBuffers.MaximumPayload;
+
     /// <summary>Upper bound of the kernel's read-ahead in bytes (<c>max_readahead=</c>); null for what it offers.</summary>
     public int? MaximumReadAhead { get; init; }
 

@@ -23,7 +23,7 @@ public sealed record FuseNegotiation
         FuseInitFlags.InitExtended | FuseInitFlags.DirectIoAllowMmap | FuseInitFlags.SpliceRead | FuseInitFlags.SpliceWrite |
         FuseInitFlags.SpliceMove | FuseInitFlags.HasResend;
 
-    private FuseNegotiation()
+    internal FuseNegotiation()
     {
     }
 
@@ -77,7 +77,7 @@ public sealed record FuseNegotiation
         // Pages, not bytes, bound a READ: with pages of 64 KiB, 256 of them would not fit a buffer.
         int page = Environment.SystemPageSize;
         bool maximum = (flags & FuseInitFlags.MaxPages) != 0;
-        int pages = maximum ? FuseBuffers.MaximumPayload / page : PagesWithoutMaximum;
+        int pages = maximum ? Math.Max(1, options.LargestRequest / page) : PagesWithoutMaximum;
         int background = options.MaximumBackground != 0
             ? options.MaximumBackground
             : Math.Clamp(queueCapacity / 8 * 7, 128, ushort.MaxValue);

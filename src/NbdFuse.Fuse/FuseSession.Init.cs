@@ -45,6 +45,9 @@ public sealed partial class FuseSession
         FuseNegotiation negotiation = FuseNegotiation.Negotiate(
             (int)Math.Min(minor, int.MaxValue), readAhead, (FuseInitFlags)(((ulong)flags2 << 32) | flags), _options.Mount, _queue.Capacity);
         Volatile.Write(ref _negotiation, negotiation);
+
+        // Before the answer: whoever is killed behind it must not leave a successor who waits for an INIT that never comes.
+        _options.SavedState?.SaveNegotiation(negotiation);
         int length = negotiation.Write(out FuseInitOut reply);
         AnswerWith(buffer, header.Unique, reply, length);
         LogReady(_logger, negotiation.Minor, negotiation.Flags, negotiation.MaximumWrite, negotiation.MaximumBackground);

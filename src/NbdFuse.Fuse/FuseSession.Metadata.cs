@@ -101,6 +101,7 @@ public sealed partial class FuseSession
         }
 
         ApplyAttributes(set, ref node);
+        _options.SavedState?.SaveAttributes(_file, _directory);
         return Succeed(header, buffer, Attributes(node));
     }
 

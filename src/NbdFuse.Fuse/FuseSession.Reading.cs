@@ -13,6 +13,7 @@ public sealed partial class FuseSession
     private bool _reading;
     private bool _draining;
     private bool _resume;
+    private bool _held;
 
     /// <inheritdoc/>
     bool ITurnHook.WantsSpin => _options.Spin && _started && !_ended && _queue.InFlight <= 2 && _queue.BytesInFlight <= SpinBytes;
@@ -41,7 +42,7 @@ public sealed partial class FuseSession
             {
                 _resume = false;
                 DispatchParked();
-                SetReading(!_draining && MayRead());
+                SetReading(!_draining && !_held && MayRead());
             }
 
             _queue.EndTurn();
@@ -62,7 +63,8 @@ public sealed partial class FuseSession
         }
 
         _queue.RoomMade = () => _resume = true;
-        int result = _loop.Add(_fd, EpollEvents.In, this);
+        _held = _options.Hold;
+        int result = _loop.Add(_fd, _held ? EpollEvents.None : EpollEvents.In, this);
         if (result < 0)
         {
             End(FuseEndReason.Failed, -result, $"cannot poll the FUSE device: {Errno.Describe(result)}");
@@ -70,8 +72,13 @@ public sealed partial class FuseSession
         }
 
         _started = true;
-        _reading = true;
+        _reading = !_held;
         _loop.AddTurnHook(this);
+        if (_negotiation is not null)
+        {
+            // Another process has answered INIT, which comes once.
+            _ready.TrySetResult();
+        }
     }
 
     private void ReadRequests()

@@ -60,6 +60,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
         _parked = new ParkedRequest[Math.Clamp(buffers.Count - queue.Capacity - 1, 0, MaximumParked)];
         _trimmer = new FuseBufferTrimmer(loop, buffers, options.TrimAfterMs);
         InitialiseNodes();
+        TakeOver(options.SavedState);
     }
 
     /// <summary>Ends when the session has ended, with the reason. It never fails.</summary>
@@ -88,6 +89,9 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
 
     /// <summary>Begins to serve.</summary>
     public void Start() => OnLoop(StartOnLoop);
+
+    /// <summary>Begins to take requests from the kernel, in a session that was started with <see cref="FuseSessionOptions.Hold"/>.</summary>
+    public void BeginReading() => OnLoop(BeginReadingOnLoop);
 
     /// <summary>
     /// Stops taking requests from the kernel, answers those that were taken, then ends (<see cref="FuseEndReason.Drained"/>).

@@ -36,6 +36,15 @@ public sealed record FuseSessionOptions
     /// <summary>Whether the loop may poll instead of sleep while few requests are in flight: latency for processor time.</summary>
     public bool Spin { get; init; } = true;
 
+    /// <summary>
+    /// What a process that takes the mount over needs to know; null when there never is one. What an earlier process has left in
+    /// it is gone on with.
+    /// </summary>
+    public FuseSavedState? SavedState { get; init; }
+
+    /// <summary>Take no requests before <see cref="FuseSession.BeginReading"/>.</summary>
+    public bool Hold { get; init; }
+
     /// <summary>Most requests that are read in one turn of the loop, at least 1.</summary>
     public int ReadsPerTurn { get; init; } = 32;
 }

@@ -25,6 +25,12 @@ public sealed class ChildProcess : IDisposable
     /// <summary>The child's process id. It may be reused by the system once the end was seen.</summary>
     public int Pid { get; }
 
+    /// <summary>
+    /// Becomes readable when the process has ended with all of its threads (pidfd_open(2)). For waiting for several things at
+    /// once; belongs to this object.
+    /// </summary>
+    public FileDescriptor EndDescriptor => _pidDescriptor;
+
     /// <summary>The exit code if the end was seen: 0 to 255, or 128 plus the signal's number.</summary>
     public int? ExitCode
     {

@@ -45,6 +45,8 @@ internal static class HelpTexts
             --write-log SIZE   unflushed writes kept for a server that crashes
                                (default: 16M; 0: none)
             --shared           others write to the export, too: no write log
+            --keeper           the file survives the death of the process that
+                               serves it (Linux 6.9)
             --record FILE      record which blocks are read, in their order
             --prefetch FILE    read those of an earlier record ahead
             --tls=off|allow|require
@@ -63,9 +65,11 @@ internal static class HelpTexts
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
+            nbdfuse upgrade MOUNTPOINT
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
             nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
-            nbdfuse help [info|list|map|serve|attach|detach|status|initramfs]
+            nbdfuse help [info|list|map|serve|attach|detach|status|upgrade|
+                          initramfs]
 
         Other options:
 

@@ -32,6 +32,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Cache, Long: "cache", TakesArgument: true, IsOwn: true),
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
+        new(OptionId.Keeper, Long: "keeper", IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
         new(OptionId.OnTimeout, Long: "on-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Prefetch, Long: "prefetch", TakesArgument: true, IsOwn: true),
@@ -137,6 +138,7 @@ internal static class NbdfuseArgumentParser
         OptionId.Verbose => result with { Verbose = true, Quiet = false },
         OptionId.Quiet => result with { Quiet = true, Verbose = false },
         OptionId.Debug => result with { Debug = true },
+        OptionId.Keeper => result with { Keeper = true },
         OptionId.Punch => result with
         {
             Punch = argument switch

@@ -81,6 +81,9 @@ internal sealed record NbdfuseArguments
     /// <summary>Others change the export at the same time (--shared).</summary>
     public bool Shared { get; init; }
 
+    /// <summary>Another process follows one that dies (--keeper).</summary>
+    public bool Keeper { get; init; }
+
     /// <summary>File with the trace by which is read ahead (--prefetch), or null.</summary>
     public string? PrefetchFile { get; init; }
 

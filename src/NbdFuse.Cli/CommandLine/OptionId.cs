@@ -72,6 +72,9 @@ internal enum OptionId
     /// <summary>--shared.</summary>
     Shared,
 
+    /// <summary>--keeper.</summary>
+    Keeper,
+
     /// <summary>--prefetch.</summary>
     Prefetch,
 

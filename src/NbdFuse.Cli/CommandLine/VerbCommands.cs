@@ -12,10 +12,10 @@ namespace NbdFuse.Cli;
 internal sealed class VerbCommands
 {
     /// <summary>First words that are verbs rather than mountpoints.</summary>
-    public static readonly string[] Names = ["info", "list", "map", "serve", "attach", "detach", "status", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
+    public static readonly string[] Names = ["info", "list", "map", "serve", "attach", "detach", "status", "upgrade", "initramfs", "install-hooks", "root", "hook-tree", "help", "version", LoopHelper.Verb, NbdIoctlHelper.Verb];
 
     // The first of the names have a help of their own.
-    private const int WithHelp = 10;
+    private const int WithHelp = 11;
 
     private readonly TextWriter _output;
     private readonly TextWriter _error;
@@ -109,6 +109,7 @@ internal sealed class VerbCommands
         root.Subcommands.Add(attach.Attach(UriArgument(), _verbose, _debug));
         root.Subcommands.Add(attach.Detach(_debug));
         root.Subcommands.Add(attach.Status(_json, _debug));
+        root.Subcommands.Add(Upgrade());
         root.Subcommands.Add(BootVerbs.Initramfs(_output, _error, _debug));
         root.Subcommands.Add(BootVerbs.InstallHooks(_output, _debug));
         root.Subcommands.Add(BootVerbs.HookTree());
@@ -120,6 +121,17 @@ internal sealed class VerbCommands
         new(result.GetValue(_verbose) ? LogVerbosity.Verbose : LogVerbosity.Normal, result.GetValue(_debug));
 
     private ILoggerFactory Loggers(ParseResult result) => CommandLogging.Create(LogOptions(result));
+
+    private Command Upgrade()
+    {
+        var target = new Argument<string>("MOUNTPOINT") { Description = "Where a file is mounted with --keeper" };
+        var command = new Command("upgrade", "Serve a file by a new process, of the program that is installed now; no request is lost")
+        {
+            target, _debug,
+        };
+        command.SetAction(async (result, _) => await UpgradeCommand.RunAsync(result.GetRequiredValue(target)).ConfigureAwait(false));
+        return command;
+    }
 
     private Command Info()
     {

@@ -21,31 +21,35 @@ internal static class MountCommand
     /// <param name="arguments">What the user asked for.</param>
     /// <param name="loggers">The log.</param>
     /// <param name="error">Standard error, for the last words of the process.</param>
+    /// <param name="link">The keeper that follows this process with another one when it dies; null without.</param>
     /// <returns>0 when it was unmounted by somebody and nothing can be lost; 1 when a signal ended it.</returns>
-    public static async Task<int> RunAsync(NbdfuseArguments arguments, ILoggerFactory loggers, TextWriter error)
+    public static async Task<int> RunAsync(NbdfuseArguments arguments, ILoggerFactory loggers, TextWriter error, KeeperLink? link = null)
     {
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
-        foreach (string warning in arguments.Warnings)
+        bool resumes = link is { IsResuming: true };
+        foreach (string warning in resumes ? [] : arguments.Warnings)
         {
             CommandLog.Argument(logger, warning);
         }
 
         // What costs nothing to find out comes before the network.
-        FuseMountOptions options = Options(arguments);
-        MountTarget target = MountTarget.Resolve(arguments.MountPoint, logger);
+        FuseMountOptions options = Options(arguments, link);
+        MountTarget target = resumes ? link!.Target : MountTarget.Resolve(arguments.MountPoint, logger);
         PidFile.Check(arguments.PidFile);
         var traces = ExportTraces.Load(arguments.PrefetchFile, arguments.RecordFile);
 
         FuseMount? mount = null;
         NbdExport? export = null;
         using var signals = new TerminationSignals(() => EndNow(mount, export));
-        export = await OpenAsync(arguments, options, loggers, signals).ConfigureAwait(false);
+        link?.Start();
+        export = await OpenAsync(arguments, options, loggers, signals, link).ConfigureAwait(false);
         MountedExport mounted;
         try
         {
+            KeptMount.Check(link, export);
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
-            mount = FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers, traces: traces);
+            mount = resumes ? link!.AdoptMount() : FuseMounter.Mount(target, options);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, saved: link?.State, isHeld: resumes, traces: traces);
         }
         catch
         {
@@ -55,11 +59,21 @@ internal static class MountCommand
 
         await using (mounted.ConfigureAwait(false))
         {
+            if (!resumes)
+            {
+                link?.Mounted(mount);
+            }
+
             mounted.Start();
             Announce(logger, export, target, arguments);
             try
             {
-                return await ServeAsync(mounted, target, arguments, signals, logger, error).ConfigureAwait(false);
+                if (link is not null)
+                {
+                    await KeptMount.BeginAsync(link, mounted, target, logger).ConfigureAwait(false);
+                }
+
+                return await ServeAsync(mounted, target, arguments, signals, logger, error, link).ConfigureAwait(false);
             }
             finally
             {
@@ -69,14 +83,19 @@ internal static class MountCommand
         }
     }
 
-    private static FuseMountOptions Options(NbdfuseArguments arguments)
+    private static FuseMountOptions Options(NbdfuseArguments arguments, KeeperLink? link)
     {
         FuseMountOptions options = FuseMountOptionParser.Parse(arguments.MountOptions);
+        if (link is not null)
+        {
+            options = KeptMount.Limit(options);
+        }
+
         return arguments.ReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
     }
 
     private static async Task<NbdExport> OpenAsync(
-        NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, TerminationSignals signals)
+        NbdfuseArguments arguments, FuseMountOptions options, ILoggerFactory loggers, TerminationSignals signals, KeeperLink? link)
     {
         var exportOptions = new NbdExportOptions
         {
@@ -84,13 +103,16 @@ internal static class MountCommand
             ReadOnly = options.IsReadOnly,
             Connections = arguments.Target!.CanMultiConn ? arguments.Connections : 1,
             Movers = arguments.Movers ?? -1,
-            Transport = new NbdTransportOptions { Tls = arguments.Tls },
+            Transport = new NbdTransportOptions { Tls = arguments.Tls, Connected = link is null ? null : link.Connected },
             ReconnectTimeout = arguments.ReconnectTimeout,
             OnTimeout = arguments.OnTimeout,
             WriteLogBytes = arguments.WriteLogBytes,
             Shared = arguments.Shared,
         };
-        return await NbdExport.OpenAsync(arguments.Target, exportOptions, loggers.CreateLogger("nbd"), signals.Token).ConfigureAwait(false);
+        ILogger logger = loggers.CreateLogger("nbd");
+        return link is { IsResuming: true }
+            ? await KeptMount.OpenAgainAsync(arguments.Target, exportOptions, logger, signals.Token).ConfigureAwait(false)
+            : await NbdExport.OpenAsync(arguments.Target, exportOptions, logger, signals.Token).ConfigureAwait(false);
     }
 
     private static void Announce(ILogger logger, NbdExport export, MountTarget target, NbdfuseArguments arguments)
@@ -130,6 +152,7 @@ internal static class MountCommand
     /// <param name="signals">What may end it.</param>
     /// <param name="logger">The log.</param>
     /// <param name="error">Standard error.</param>
+    /// <param name="link">The keeper that follows this process with another one when it dies; null without.</param>
     /// <returns>The exit code.</returns>
     internal static async Task<int> ServeAsync(
         MountedExport mounted,
@@ -137,47 +160,62 @@ internal static class MountCommand
         NbdfuseArguments arguments,
         TerminationSignals signals,
         ILogger logger,
-        TextWriter error)
+        TextWriter error,
+        KeeperLink? link = null)
     {
-        if (await BecomesUsableAsync(mounted, signals).ConfigureAwait(false))
+        IMountHost host = link is null ? new OwnHost(arguments.PidFile) : link;
+        if (link is not { WasUsable: true } && await BecomesUsableAsync(mounted, signals).ConfigureAwait(false))
         {
             try
             {
-                PidFile.Write(arguments.PidFile);
+                host.Usable(target.FilePath, logger);
             }
             catch (IOException)
             {
                 await mounted.UnmountAsync(logger).ConfigureAwait(false);
                 throw;
             }
-
-            SystemdNotifier.Notify($"READY=1\nSTATUS=serving {target.FilePath}", logger);
-            mounted.StateChanged += change => Tell(change, target, logger);
         }
 
-        if (await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
+        mounted.StateChanged += change => Tell(change, target, host, logger);
+
+        Task handOver = link?.HandOver ?? signals.First;
+        if (await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed, handOver, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
         {
             // The mount stays: a program that has the file open must get errors, not the bytes of what lies under the mount.
             NbdException reason = await mounted.Failure.ConfigureAwait(false);
             CommandLog.ServerLost(logger, target.FilePath, ErrorText.OneLine(reason.Message), target.Path);
-            SystemdNotifier.Notify("STATUS=the server is lost", logger);
+            host.Notify("STATUS=the server is lost", logger);
             await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed).ConfigureAwait(false);
+        }
+
+        if (link is not null && KeptMount.HasSuccessor(link))
+        {
+            if (mounted.LoopFailed.IsCompletedSuccessfully && !mounted.Ended.IsCompleted)
+            {
+                KeptMount.Die(link, await mounted.LoopFailed.ConfigureAwait(false), target);
+            }
+
+            if (handOver.IsCompleted && !mounted.Ended.IsCompleted && await KeptMount.HandOverAsync(mounted, target, logger).ConfigureAwait(false))
+            {
+                return KeeperLink.HandOverCode;
+            }
         }
 
         if (mounted.LoopFailed.IsCompleted && !mounted.Ended.IsCompleted)
         {
-            SystemdNotifier.Notify("STOPPING=1", logger);
+            host.Notify("STOPPING=1", logger);
             return await EndByFaultAsync(mounted, target, logger).ConfigureAwait(false);
         }
 
         int? signal = mounted.Ended.IsCompleted ? null : await signals.First.ConfigureAwait(false);
-        SystemdNotifier.Notify("STOPPING=1", logger);
+        host.Notify("STOPPING=1", logger);
         return signal is { } number
             ? await EndBySignalAsync(mounted, target, number, logger, error).ConfigureAwait(false)
             : await EndByUnmountAsync(mounted, target, logger).ConfigureAwait(false);
     }
 
-    private static void Tell(NbdExportStateChange change, MountTarget target, ILogger logger)
+    private static void Tell(NbdExportStateChange change, MountTarget target, IMountHost host, ILogger logger)
     {
         string? status = change.To switch
         {
@@ -187,7 +225,7 @@ internal static class MountCommand
         };
         if (status is not null)
         {
-            SystemdNotifier.Notify($"STATUS={status}", logger);
+            host.Notify($"STATUS={status}", logger);
         }
     }
 

@@ -15,6 +15,9 @@ internal sealed class MountedExport : IAsyncDisposable
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
 
+    // With a keeper every buffer has all of its pages: what the kernel sends at once from an asynchronous caller.
+    private const int KeptCapacity = 128;
+
     // Of a block device: 16 MiB of payload at once are more than any disk needs, and are allocated before it is used.
     private const int PinnedBuffers = 16;
     private const long PinnedBytes = PinnedBuffers * (long)FuseBuffers.MaximumPayload;
@@ -41,6 +44,8 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <param name="isPinned">
     /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
     /// </param>
+    /// <param name="saved">What the next process needs to know when this one dies; null when there is none.</param>
+    /// <param name="isHeld">Take no requests before <see cref="TakeOverAsync"/>.</param>
     /// <param name="traces">What is read ahead by a trace, and recorded.</param>
     public MountedExport(
         NbdExport export,
@@ -49,15 +54,18 @@ internal sealed class MountedExport : IAsyncDisposable
         FuseMountOptions options,
         ILoggerFactory loggers,
         bool isPinned = false,
-        ExportTraces? traces = null)
+        ExportTraces? traces = null,
+        FuseSavedState? saved = null,
+        bool isHeld = false)
     {
+        int capacity = saved is null ? QueueCapacity : KeptCapacity;
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
         _export = export;
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
-        IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
+        IBlockDevice stack = DeviceStack.Build(export, ready, capacity);
 
         // What others write must be seen: with them there is no cache.
         _layers = ExportLayers.Over(
@@ -68,10 +76,14 @@ internal sealed class MountedExport : IAsyncDisposable
             arguments.Shared ? 0 : arguments.ReadAheadBytes,
             arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
             loggers.CreateLogger(ErrorText.Program));
-        var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
+        var bounds = new RequestQueueOptions { Capacity = capacity };
         _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
-        _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
-        if (isPinned)
+        _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
+        if (saved is not null)
+        {
+            _buffers.PinAll(options.LargestRequest);
+        }
+        else if (isPinned)
         {
             _buffers.Pin(PinnedBuffers);
         }
@@ -89,6 +101,8 @@ internal sealed class MountedExport : IAsyncDisposable
                 Spin = spin,
                 RequestTimeoutMs = (long)arguments.RequestTimeout.TotalMilliseconds,
                 RequestTimeoutWaits = arguments.OnTimeout == NbdTimeoutAction.Wait,
+                SavedState = saved,
+                Hold = isHeld,
             },
             loggers.CreateLogger("fuse"))
         {
@@ -108,6 +122,12 @@ internal sealed class MountedExport : IAsyncDisposable
 
     /// <summary>What is lost when this ends now, as the end of a message; empty when the server has all that it acknowledged.</summary>
     public string Loss => _export.WriteLogBytes > 0 ? $" ({_export.WriteLogBytes} bytes)" : string.Empty;
+
+    /// <summary>Device number of the mount, as "major:minor"; null when it is not known.</summary>
+    public string? Device => _mount.DeviceNumber;
+
+    /// <summary>Ends when the kernel has been answered how requests look.</summary>
+    public Task Negotiated => _session.Ready;
 
     /// <summary>Ends when the session has ended.</summary>
     public Task<FuseSessionEnd> Ended => _session.Completion;
@@ -152,6 +172,32 @@ internal sealed class MountedExport : IAsyncDisposable
         _export.Start(_loop);
         _session.Start();
         _loop.Start();
+    }
+
+    /// <summary>
+    /// Begins to take requests, in place of a process that has died. First what that one had acknowledged and not flushed is made
+    /// durable: nobody else would know of it.
+    /// </summary>
+    /// <exception cref="Protocol.NbdException">The server does not flush.</exception>
+    public async Task TakeOverAsync()
+    {
+        Task<int> flush = FlushAsync();
+        await Task.WhenAny(flush, Ended, LoopFailed).ConfigureAwait(false);
+        int result = flush.IsCompleted ? await flush.ConfigureAwait(false) : 0;
+        if (result != 0)
+        {
+            throw new Protocol.NbdException(
+                $"{_mount.Target.FilePath}: cannot make durable what was written before: the server does not flush: {Errno.Describe(result)}");
+        }
+
+        _session.BeginReading();
+    }
+
+    /// <summary>Stops taking requests, and ends when all that were taken are answered: another process goes on with the mount.</summary>
+    public Task DrainAsync()
+    {
+        _session.BeginDrain();
+        return Task.WhenAny(Ended, LoopFailed);
     }
 
     /// <summary>Waits until the file can be used: see <see cref="FuseMount.WaitUntilUsableAsync"/>.</summary>

@@ -106,7 +106,13 @@ public abstract class NbdTransport : IAsyncDisposable
         catch
         {
             tls?.Dispose();
-            socket?.Dispose();
+            if (socket is not null)
+            {
+                // Others may hold it, too (NbdTransportOptions.Connected): closing alone would not tell the server.
+                _ = Posix.Shutdown(socket.Value, SocketConstants.SHUT_RDWR);
+                socket.Dispose();
+            }
+
             throw;
         }
     }
@@ -139,6 +145,7 @@ public abstract class NbdTransport : IAsyncDisposable
         CancellationToken cancellationToken)
     {
         FileDescriptor socket = await connect(cancellationToken).ConfigureAwait(false);
+        Options.Connected?.Invoke(socket);
         try
         {
             return await conversation(socket).ConfigureAwait(false);

@@ -34,6 +34,12 @@ public sealed record NbdTransportOptions
     public NbdTlsOptions Tls { get; init; } = new();
 
     /// <summary>
+    /// Hears of every connection before a byte is sent over it, so that somebody else can hold it, too: what was sent to a server
+    /// may act after the death of this process. May be called on any thread; must not throw.
+    /// </summary>
+    public Action<NbdFuse.Native.FileDescriptor>? Connected { get; init; }
+
+    /// <summary>
     /// Resolves host names, in the order in which the addresses are to be tried. Null: the system's resolver.
     /// </summary>
     public Func<string, CancellationToken, Task<IPAddress[]>>? Resolve { get; init; }

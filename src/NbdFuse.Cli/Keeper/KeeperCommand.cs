@@ -1,0 +1,91 @@
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using NbdFuse.Client;
+using NbdFuse.Native;
+
+namespace NbdFuse.Cli;
+
+/// <summary><c>--keeper</c>: the process that the user has started becomes the keeper, and starts the one that serves the file.</summary>
+internal static class KeeperCommand
+{
+    /// <summary>The hidden verb of the keeper's process.</summary>
+    public const string Verb = "__keeper";
+
+    private const int StandardError = 2;
+
+    /// <summary>
+    /// Settings of the runtime for a process that does next to nothing and must be small. Not for the worker.
+    /// </summary>
+    private static readonly string[] Environment =
+    [
+        "DOTNET_TieredCompilation=0",
+        "DOTNET_EnableDiagnostics=0",
+        "DOTNET_GCHeapHardLimit=0x2000000",
+        "DOTNET_GCgen0size=0x80000",
+        "DOTNET_GCConserveMemory=9",
+        "DOTNET_Thread_DefaultStackSize=80000",
+    ];
+
+    /// <summary>Replaces this process by the keeper: the process id stays.</summary>
+    /// <param name="words">The command line.</param>
+    /// <param name="arguments">What it means.</param>
+    /// <exception cref="UsageException">The worker could not be followed by another one.</exception>
+    public static void Become(IReadOnlyList<string> words, NbdfuseArguments arguments)
+    {
+        if (arguments.Target is not (TcpTarget or UnixTarget or VsockTarget))
+        {
+            throw new UsageException(
+                "--keeper needs a server that can be connected to again: a URI, --tcp, --unix or --vsock", showUsage: false);
+        }
+
+        PidFile.Check(arguments.PidFile);
+        ChildProcess.Replace(new SpawnOptions { Argv = [.. OwnProgram.Argv, Verb, .. words], Environment = Environment });
+    }
+
+    /// <summary>Runs the keeper.</summary>
+    /// <param name="words">The command line, without the verb.</param>
+    /// <returns>Exit code.</returns>
+    public static int Run(string[] words)
+    {
+        NbdfuseArguments arguments = NbdfuseArgumentParser.Parse(words);
+        LogLevel lowest = arguments.Verbose ? LogLevel.Debug : arguments.Quiet ? LogLevel.Error : LogLevel.Warning;
+        using var supervisor = new Supervisor(new SupervisorOptions
+        {
+            WorkerArgv = [.. OwnProgram.Argv, WorkerCommand.Verb, .. words],
+            WorkerEnvironment = [.. Environment.Select(setting => setting[..setting.IndexOf('=')]), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"],
+            Log = (level, text) =>
+            {
+                if (level >= lowest)
+                {
+                    Log(level, text);
+                }
+            },
+            Usable = path =>
+            {
+                PidFile.Write(arguments.PidFile);
+                SystemdNotifier.Notify($"READY=1\nSTATUS=serving {path}", NullLogger.Instance);
+            },
+            Notify = state => SystemdNotifier.Notify(state, NullLogger.Instance),
+        });
+        using var signals = new KeeperSignals(supervisor.Signal);
+        return supervisor.Run();
+    }
+
+    // Drops what does not fit into a pipe that nobody reads.
+    private static void Log(LogLevel level, string text)
+    {
+        string word = level switch
+        {
+            LogLevel.Debug => "debug: ",
+            LogLevel.Warning => "warning: ",
+            LogLevel.Error => "error: ",
+            _ => string.Empty,
+        };
+        string line = ErrorText.ForStandardError($"{ErrorText.Program}: {word}{ErrorText.OneLine(text)}\n", level == LogLevel.Error ? 3 : 4);
+        if (Posix.Poll(StandardError, PollEvents.Out, 0) > 0)
+        {
+            _ = Posix.Write(StandardError, Encoding.UTF8.GetBytes(line));
+        }
+    }
+}

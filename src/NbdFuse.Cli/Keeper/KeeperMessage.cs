@@ -1,0 +1,50 @@
+namespace NbdFuse.Cli;
+
+/// <summary>
+/// First byte of a message between a keeper and its worker, over a SOCK_SEQPACKET socket. Keeper and worker may be of different
+/// versions after an upgrade: numbers are never used anew, and unknown messages are ignored.
+/// </summary>
+internal enum KeeperMessage : byte
+{
+    /// <summary>
+    /// Keeper to worker, the first message: begin. One byte of <see cref="ActivationFlags"/>, then the text of
+    /// <see cref="Mounted"/>. Descriptors: the state of the mount; when there is a mount, /dev/fuse and its helper's socket, if any.
+    /// </summary>
+    Activate = 1,
+
+    /// <summary>Keeper to worker: the predecessor can do no harm any more, and the kernel was asked to send again what it had taken.</summary>
+    Go = 2,
+
+    /// <summary>Keeper to worker: make room for a successor (<see cref="KeeperLink.HandOverCode"/>).</summary>
+    HandOver = 3,
+
+    /// <summary>Worker to keeper: it is there, and takes signals.</summary>
+    Hello = 16,
+
+    /// <summary>
+    /// Worker to keeper: a mount was made. Text: path, name of the file in it or nothing, "helper" or nothing, separated by NUL.
+    /// Descriptors: /dev/fuse, and the socket of a helper, if any.
+    /// </summary>
+    Mounted = 17,
+
+    /// <summary>Worker to keeper: one connection to the server. Descriptor: its socket.</summary>
+    Connection = 18,
+
+    /// <summary>Worker to keeper: requests are taken from now on.</summary>
+    Serving = 19,
+
+    /// <summary>Worker to keeper: the file can be used. Text: its path.</summary>
+    Usable = 20,
+
+    /// <summary>Worker to keeper: for systemd (sd_notify(3)). Text: the state.</summary>
+    Notify = 21,
+
+    /// <summary>Worker to keeper: it ends, and nobody shall follow it.</summary>
+    Done = 22,
+
+    /// <summary>Worker to keeper: it ends, nobody can follow it, and the mount has to be cut off.</summary>
+    Failed = 23,
+
+    /// <summary>Worker to keeper: it is about to die of a fault of its own.</summary>
+    Crashed = 24,
+}

@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Logging;
+
+namespace NbdFuse.Cli;
+
+/// <summary>What a keeper starts, and whom it tells of it.</summary>
+internal sealed record SupervisorOptions
+{
+    /// <summary>Program and arguments of a worker; read anew for each, so that an upgrade finds what lies at the path by then.</summary>
+    public required string[] WorkerArgv { get; init; }
+
+    /// <summary>Changes to the environment of workers.</summary>
+    public IReadOnlyList<string> WorkerEnvironment { get; init; } = [];
+
+    /// <summary>See <see cref="Native.SpawnOptions.IoFlusher"/>.</summary>
+    public bool IoFlusher { get; init; }
+
+    /// <summary>Hears what a person should know. Must not wait.</summary>
+    public required Action<LogLevel, string> Log { get; init; }
+
+    /// <summary>Called once, with the path of the file, when it can be used. What it throws ends everything, cleanly.</summary>
+    public Action<string> Usable { get; init; } = _ => { };
+
+    /// <summary>Hears what is for systemd (sd_notify(3)).</summary>
+    public Action<string> Notify { get; init; } = _ => { };
+
+    /// <summary>How long a server may take to let go of the connections of a dead worker. Section 5 of the design: 10 s.</summary>
+    public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a clean end may take while no worker serves.</summary>
+    public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(40);
+}
