@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--format] [SUITE...]
 #
-# SUITE: unit, real-servers, mount, vm, examples; all of them by default. --format (or CI=true) also checks the source's format.
+# SUITE: unit, fuzz, real-servers, mount, vm, examples; all of them by default. --format (or CI=true) also checks the source's format.
 # NBDFUSE_REQUIRE: names of things (as the tests name them, separated by commas, or "all") that this machine must have: a
 # test that lacks one fails instead of being skipped. Ends with the line "N passed, N failed, N skipped".
 set -euo pipefail
@@ -12,7 +12,9 @@ set -euo pipefail
 # shellcheck source=tests/lib/packages.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 
-readonly ALL_SUITES=(unit real-servers mount vm examples)
+readonly ALL_SUITES=(unit fuzz real-servers mount vm examples)
+# What hostile bytes get in this run; tests/fuzz.sh takes longer.
+readonly FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 readonly RESULTS=$REPO/artifacts/test-results
 # A suite that hangs must not take the whole run with it.
 readonly SUITE_SECONDS=${SUITE_SECONDS:-3000}
@@ -72,6 +74,18 @@ run_suite() {
     failed=$((failed + failures))
     skipped=$((skipped + skips))
     passed=$((passed + total - failures - skips))
+}
+
+run_fuzz() {
+    local code=0
+    timeout --kill-after=20 "$SUITE_SECONDS" "$REPO/tests/fuzz.sh" "$FUZZ_SECONDS" >"$RESULTS/fuzz.log" 2>&1 || code=$?
+    cat "$RESULTS/fuzz.log"
+    if ((code == 0)); then
+        passed=$((passed + 1))
+    else
+        echo "error: tests/fuzz.sh ended with exit code $code"
+        failed=$((failed + 1))
+    fi
 }
 
 run_examples() {
@@ -165,6 +179,7 @@ main() {
     for suite in "${suites[@]}"; do
         case $suite in
             examples) stage examples run_examples ;;
+            fuzz) stage fuzz run_fuzz ;;
             *) stage "$suite" run_suite "$suite" ;;
         esac
     done

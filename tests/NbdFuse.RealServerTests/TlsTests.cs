@@ -137,6 +137,7 @@ public sealed class TlsTests(TestPki pki) : IClassFixture<TestPki>
         Assert.Equal(NbdConnectFailure.TlsRefused, error.Reason);
 
         // The flags, and NBD_OPT_STARTTLS.
+        await Deadline.Until(() => proxy.RecordedToServer(1).Length >= NbdClientGreeting.Size + NbdOptionHeader.Size, "the client's option");
         Assert.Equal(NbdClientGreeting.Size + NbdOptionHeader.Size, proxy.RecordedToServer(1).Length);
     }
 
@@ -150,6 +151,9 @@ public sealed class TlsTests(TestPki pki) : IClassFixture<TestPki>
         var error = await Assert.ThrowsAsync<NbdConnectException>(
             () => ClientStack.ConnectAsync(TlsServers.Uri(proxy.Uri, Parameters("trusting"))));
         Assert.Equal(NbdConnectFailure.TlsRefused, error.Reason);
+
+        // The client has hung up, and the proxy may not have read it all yet.
+        await Deadline.Until(() => proxy.RecordedToServer(0).Length >= NbdClientGreeting.Size, "the client's flags");
         Assert.Equal(NbdClientGreeting.Size, proxy.RecordedToServer(0).Length);
     }
 

@@ -32,6 +32,7 @@ internal static class Rehearsal
         using ILoggerFactory loggers = muted.Factory(AttachLogging.LevelOf(options.Verbosity));
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
         Speak(logger);
+        Rethrow();
         try
         {
             await AnswerAsync(entry).ConfigureAwait(false);
@@ -49,6 +50,26 @@ internal static class Rehearsal
         AttachLog.ServerLost(logger, nameof(Rehearsal), nameof(Rehearsal));
         AttachLog.Detached(logger, nameof(Rehearsal), nameof(Rehearsal));
         AttachLog.Warning(logger, new DeviceBusyException(nameof(Rehearsal), []).Message);
+    }
+
+    // The runtime's own code for it is compiled at its first use, which would be the first connection that is refused.
+    private static void Rethrow()
+    {
+        try
+        {
+            try
+            {
+                throw new TimeoutException(nameof(Rehearsal));
+            }
+            catch
+            {
+                throw;
+            }
+        }
+        catch (TimeoutException)
+        {
+            // As it should be.
+        }
     }
 
     private static async Task AnswerAsync(AttachEntry entry)

@@ -181,7 +181,7 @@ public sealed class AttachTests
             await script.Handshake();
             await script.ReadRequest();
         });
-        ToolResult lost = await AttachedDevice.RunAsync(directory, "attach", server.Uri);
+        ToolResult lost = await AttachedDevice.RunAsync(directory, "attach", "--reconnect-timeout=0", server.Uri);
         Assert.Equal((1, string.Empty), (lost.ExitCode, lost.Output));
         Assert.Equal(1, lost.Error.Split('\n').Count(line => line.StartsWith("nbdfuse: ", StringComparison.Ordinal) && !line.Contains("warning", StringComparison.Ordinal)));
         Assert.Empty(Directory.GetFileSystemEntries(directory["run"]));

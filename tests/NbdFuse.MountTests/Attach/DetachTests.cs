@@ -109,7 +109,7 @@ public sealed class DetachTests
     public async Task Write_that_the_last_flush_could_not_save_is_told_in_a_log_that_stays()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "8M");
-        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri, ["--reconnect-timeout=0"]);
         int pid = device.Pid;
         (await Tool.RunAsync("dd", "if=/dev/zero", $"of={device.Path}", "bs=4k", "count=1", "oflag=direct", "status=none")).EnsureSuccess();
         server.Kill();
