@@ -18,6 +18,7 @@ public sealed class ScriptedNbdServer : IAsyncDisposable
     private readonly List<Socket> _sockets = [];
     private readonly Task _accepting;
     private readonly TaskCompletionSource _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private ExceptionDispatchInfo? _complaint;
     private bool _observed;
 
     /// <summary>Starts the server.</summary>
@@ -63,7 +64,7 @@ public sealed class ScriptedNbdServer : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        Task[] ended = [.. Snapshot().Where(script => script.IsCompleted)];
+        ExceptionDispatchInfo? complaint = Volatile.Read(ref _complaint);
         await _stop.CancelAsync().ConfigureAwait(false);
         _listener.Dispose();
         await _accepting.ConfigureAwait(false);
@@ -77,9 +78,9 @@ public sealed class ScriptedNbdServer : IAsyncDisposable
         _directory.Dispose();
 
         // Scripts that were still running were ended by this very call: their complaints mean nothing.
-        if (!_observed && ended.FirstOrDefault(script => script.IsFaulted) is Task failed)
+        if (!_observed)
         {
-            ExceptionDispatchInfo.Throw(failed.Exception!.InnerException!);
+            complaint?.Throw();
         }
     }
 
@@ -121,6 +122,12 @@ public sealed class ScriptedNbdServer : IAsyncDisposable
         try
         {
             await _script(new NbdScript(socket, index, _stop.Token)).ConfigureAwait(false);
+        }
+        catch (Exception complaint)
+        {
+            // Before the socket is closed: whoever sees that may end the test at once.
+            Interlocked.CompareExchange(ref _complaint, ExceptionDispatchInfo.Capture(complaint), null);
+            throw;
         }
         finally
         {
