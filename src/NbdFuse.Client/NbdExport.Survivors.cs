@@ -103,7 +103,22 @@ public sealed partial class NbdExport
             while (socket is null && ReferenceEquals(Volatile.Read(ref _set), set))
             {
                 await Task.Delay(backoff.Next(MonotonicClock.Milliseconds), stop).ConfigureAwait(false);
-                socket = await TryOpenOneAsync(backoff, stop).ConfigureAwait(false);
+
+                // Not in a method of its own: one that returns a reference would be compiled at its first use, during an outage.
+                using var attempt = CancellationTokenSource.CreateLinkedTokenSource(stop);
+                attempt.CancelAfter(backoff.AttemptTimeout);
+                try
+                {
+                    socket = await _transport.OpenAgainAsync(HandshakeOf(_options), attempt.Token).ConfigureAwait(false);
+                }
+                catch (Exception e) when (e is NbdException || IsShortage(e))
+                {
+                    Log.ReplacementFailed(_logger, e.Message);
+                }
+                catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+                {
+                    backoff.NoteTimeout();
+                }
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -119,26 +134,6 @@ public sealed partial class NbdExport
         if (!_loop!.Post(() => OnReplacement(set, socket)) && socket is not null)
         {
             Leave([socket]);
-        }
-    }
-
-    private async Task<NegotiatedSocket?> TryOpenOneAsync(ReconnectBackoff backoff, CancellationToken stop)
-    {
-        using var attempt = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        attempt.CancelAfter(backoff.AttemptTimeout);
-        try
-        {
-            return await _transport.OpenAgainAsync(HandshakeOf(_options), attempt.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is NbdException || IsShortage(e))
-        {
-            Log.ReplacementFailed(_logger, e.Message);
-            return null;
-        }
-        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
-        {
-            backoff.NoteTimeout();
-            return null;
         }
     }
 
