@@ -59,8 +59,10 @@ internal sealed class SessionTarget : IFuzzTarget
         var decisions = new Decisions(input);
         bool structured = decisions.Next(4) != 1;
         Task serving = Task.Run(() => Serve(decisions, structured));
-        NbdExport export = await NbdExport.OpenAsync(
-            new UnixTarget(_directory["s"]), new NbdExportOptions { Connections = 1 }, NullLogger.Instance).ConfigureAwait(false);
+
+        // What this server says is all that there will be: nobody waits for it to come back.
+        var options = new NbdExportOptions { Connections = 1, ReconnectTimeout = TimeSpan.Zero };
+        NbdExport export = await NbdExport.OpenAsync(new UnixTarget(_directory["s"]), options, NullLogger.Instance).ConfigureAwait(false);
         Exception? failure = null;
         using (var loop = new EventLoop("fuzz", new EventLoopOptions { SpinMicroseconds = 0 }))
         {
