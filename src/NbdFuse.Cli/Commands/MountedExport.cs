@@ -147,13 +147,22 @@ internal sealed class MountedExport : IAsyncDisposable
     /// </summary>
     public Task HideAsync() => Task.Run(() => _mount.Unmount(lazy: true));
 
-    /// <summary>Fails everything that is in flight, and ends the session. What is asked later fails after the disposal.</summary>
+    /// <summary>Fails everything that is in flight and everything that is asked later, and ends the session.</summary>
     public async Task AbortAsync()
     {
         _session.Abort(Errno.EIO);
 
         // A loop that has died ends nothing any more.
         await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
+
+        // The kernel aborts the connection with its last descriptor; else the next request, as of a helper that takes the device
+        // down patiently, would wait for ever. Replaced rather than closed: a mover may be about to write to this number.
+        int nothing = Posix.Open("/dev/null", OpenFlags.ReadWrite | OpenFlags.CloseOnExec);
+        if (nothing >= 0)
+        {
+            using FileDescriptor replacement = FileDescriptor.Own(nothing);
+            _ = Posix.DupOnto(nothing, _mount.Device.Value);
+        }
     }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
