@@ -7,7 +7,7 @@ namespace NbdFuse.VmTests;
 /// <summary>Our program in a guest, with servers of this machine: what the tests of the drivers stand on.</summary>
 public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture) : IClassFixture<NbdfuseInGuestTests.StorageGuest>
 {
-    private const string GuestPlugin = "/lib/nbdkit-memory-plugin.so";
+    private const string GuestPlugin = "/lib/nbdkit-file-plugin.so";
 
     [Fact]
     public async Task Info_describes_an_export_of_the_host()
@@ -56,7 +56,8 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
         Guest guest = await fixture.GuestAsync();
 
         GuestResult result = await guest.RunAsync($$"""
-            nbdkit --vsock --port 10900 --pidfile /run/vsock.pid --foreground {{GuestPlugin}} 16M </dev/null >/run/vsock.log 2>&1 &
+            truncate -s 16M /run/vsock.img
+            nbdkit --vsock --port 10900 --pidfile /run/vsock.pid --foreground {{GuestPlugin}} /run/vsock.img </dev/null >/run/vsock.log 2>&1 &
             until [ -s /run/vsock.pid ]; do sleep 0.1; kill -0 $! || { cat /run/vsock.log >&2; exit 1; }; done
             nbdfuse info --size nbd+vsock://1:10900/
             mkdir -p /mnt/vsock
@@ -151,11 +152,11 @@ public sealed class NbdfuseInGuestTests(NbdfuseInGuestTests.StorageGuest fixture
     private static string HostPlugin()
     {
         string? plugin = Directory.GetDirectories("/usr/lib", "*-linux-gnu")
-            .Select(folder => Path.Combine(folder, "nbdkit/plugins/nbdkit-memory-plugin.so"))
+            .Select(folder => Path.Combine(folder, "nbdkit/plugins/nbdkit-file-plugin.so"))
             .FirstOrDefault(File.Exists);
         if (plugin is null)
         {
-            Requires.Missing("nbdkit", "nbdkit-memory-plugin.so is not below /usr/lib");
+            Requires.Missing("nbdkit", "nbdkit-file-plugin.so is not below /usr/lib");
         }
 
         return plugin!;
