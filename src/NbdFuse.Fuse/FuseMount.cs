@@ -164,6 +164,40 @@ public sealed class FuseMount : IDisposable
             : new FuseException($"{path}: cannot unmount: {Errno.Describe(result)}", -result);
     }
 
+    /// <summary>
+    /// Ends the connection, when no other process holds its descriptor: what is still asked of the file fails. The session must
+    /// have ended. Does nothing after the disposal. From any thread.
+    /// </summary>
+    public void CutOff()
+    {
+        // Held meanwhile: closed by another thread, its number could be somebody else's, who would lose his file.
+        bool isHeld = false;
+        try
+        {
+            Device.DangerousAddRef(ref isHeld);
+
+            // The kernel aborts it with the last descriptor. Replaced rather than closed: a mover may be about to write to this
+            // number.
+            int nothing = Posix.Open("/dev/null", OpenFlags.ReadWrite | OpenFlags.CloseOnExec);
+            if (nothing >= 0)
+            {
+                using FileDescriptor replacement = FileDescriptor.Own(nothing);
+                _ = Posix.DupOnto(nothing, Device.Value);
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            // The connection has ended with it.
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                Device.DangerousRelease();
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

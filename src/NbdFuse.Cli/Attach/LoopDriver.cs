@@ -193,7 +193,6 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         {
             // It may wait for the server, unkillably: only errors free it. What it has attached by then is taken down by its name.
             await _mounted!.AbortAsync().ConfigureAwait(false);
-            await _mounted.DisposeAsync().ConfigureAwait(false);
             await Task.WhenAny(helper, Task.Delay(HelperTimeout, CancellationToken.None)).ConfigureAwait(false);
             throw new AttachException(
                 first == signal.Task ? "interrupted"

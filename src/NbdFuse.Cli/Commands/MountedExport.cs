@@ -155,14 +155,8 @@ internal sealed class MountedExport : IAsyncDisposable
         // A loop that has died ends nothing any more.
         await Task.WhenAny(_session.Completion, LoopFailed).ConfigureAwait(false);
 
-        // The kernel aborts the connection with its last descriptor; else the next request, as of a helper that takes the device
-        // down patiently, would wait for ever. Replaced rather than closed: a mover may be about to write to this number.
-        int nothing = Posix.Open("/dev/null", OpenFlags.ReadWrite | OpenFlags.CloseOnExec);
-        if (nothing >= 0)
-        {
-            using FileDescriptor replacement = FileDescriptor.Own(nothing);
-            _ = Posix.DupOnto(nothing, _mount.Device.Value);
-        }
+        // Else the next request, as of a helper that takes the device down patiently, would wait for ever.
+        _mount.CutOff();
     }
 
     /// <summary>Ends when the loop has died of an exception, with that: nobody is answered any more.</summary>
