@@ -69,7 +69,7 @@ public sealed partial class NbdExport
         // Not the number of the sample: others may move into its place before the answer comes.
         request.DeviceMark = (long)_fingerprint[sample].Digest;
         _pending++;
-        SubmitOwn(request);
+        Send(request);
     }
 
     private void EndCheck(BlockRequest request, int error)
@@ -154,7 +154,7 @@ public sealed partial class NbdExport
             request.Length = piece.Length;
             request.Buffer = piece.IsZeroes ? default : _log!.PayloadOf(piece);
             _pending++;
-            SubmitOwn(request);
+            Send(request);
         }
     }
 

@@ -189,7 +189,7 @@ public sealed partial class NbdExport
         _probe.Length = length;
         _probe.Buffer = _probeBuffer.Memory[..length];
         _isProbing = true;
-        SubmitOwn(_probe);
+        Send(_probe);
     }
 
     private void OnProbeAnswered()

@@ -180,11 +180,10 @@ public sealed partial class NbdExport : IConnectionSetOwner
             return;
         }
 
-        _atConnections++;
-        _set!.Submit(request);
+        Send(request);
     }
 
-    private void SubmitOwn(BlockRequest request)
+    private void Send(BlockRequest request)
     {
         _atConnections++;
         _set!.Submit(request);
@@ -376,7 +375,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         _ownFlush.DeviceState = 0;
         _ownFlush.Operation = BlockOperation.Flush;
         MarkFlush(_ownFlush);
-        SubmitOwn(_ownFlush);
+        Send(_ownFlush);
     }
 
     private void EndOwnFlush(int error)
@@ -419,8 +418,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
             _ = _waitingForLog.TryTakeFirst(out _);
             next.DeviceState |= BlockRequestMarks.Reserved;
             _fingerprint?.Forget(next.Offset, next.End);
-            _atConnections++;
-            _set!.Submit(next);
+            Send(next);
         }
     }
 }
