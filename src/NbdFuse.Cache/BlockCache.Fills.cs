@@ -110,20 +110,31 @@ public sealed partial class BlockCache
     /// <summary>Ends one that waited for a read which holds all of its range, or sends it down by itself.</summary>
     private void AnswerFrom(Fill fill, BlockRequest waiter, int error)
     {
-        if (waiter.IsAbandoned)
-        {
-            waiter.Complete(BlockErrno.EINTR);
-        }
-        else if (error != 0)
-        {
-            Statistics.Retries++;
-            PassBy(waiter, -1);
-        }
-        else
+        if (!TryLeave(waiter, error))
         {
             fill.Content.Slice((int)(waiter.Offset - fill.Start), (int)waiter.Length).CopyTo(waiter.Buffer.Span);
             waiter.Complete(0);
         }
+    }
+
+    /// <summary>Lets one go that has nothing to wait for: its caller has gone, or what it waited for has failed.</summary>
+    /// <returns>False when it is to be answered.</returns>
+    private bool TryLeave(BlockRequest waiter, int error)
+    {
+        if (waiter.IsAbandoned)
+        {
+            waiter.Complete(BlockErrno.EINTR);
+            return true;
+        }
+
+        if (error == 0)
+        {
+            return false;
+        }
+
+        Statistics.Retries++;
+        PassBy(waiter, -1);
+        return true;
     }
 
     private void PassBy(BlockRequest request, int stream)

@@ -163,16 +163,7 @@ public sealed partial class BlockCache
 
         while (piece.TryTakeWaiter(out BlockRequest? waiter))
         {
-            if (waiter.IsAbandoned)
-            {
-                waiter.Complete(BlockErrno.EINTR);
-            }
-            else if (error != 0)
-            {
-                Statistics.Retries++;
-                PassBy(waiter, -1);
-            }
-            else
+            if (!TryLeave(waiter, error))
             {
                 Resume(waiter);
             }
