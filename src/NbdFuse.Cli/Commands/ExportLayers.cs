@@ -60,9 +60,8 @@ internal sealed class ExportLayers : IAsyncDisposable
     /// Forgets what was read before the server was lost, as it may come back with other content; once it is lost for good nothing
     /// is answered from memory any more: who reads gets errors, also for what was read before.
     /// </summary>
-    /// <param name="loop">The loop of the device.</param>
-    /// <param name="export">The export under the layers.</param>
-    public void Follow(EventLoop loop, NbdExport export)
+    /// <param name="export">The export under the layers; not started yet.</param>
+    public void Follow(NbdExport export)
     {
         if (_cache is null)
         {
@@ -71,12 +70,16 @@ internal sealed class ExportLayers : IAsyncDisposable
 
         export.StateChanged += change =>
         {
-            if (change.To == NbdExportState.Recovering)
+            switch (change.To)
             {
-                _cache.Device.Clear();
+                case NbdExportState.Recovering:
+                    _cache.Device.Clear();
+                    break;
+                case NbdExportState.Failed:
+                    _cache.Device.Suspend();
+                    break;
             }
         };
-        _ = export.Failure.ContinueWith(_ => loop.Post(_cache.Device.Suspend), TaskScheduler.Default);
     }
 
     /// <summary>Writes the rest of the trace and gives memory back. After the loop and all connections have ended.</summary>

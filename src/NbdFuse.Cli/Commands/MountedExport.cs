@@ -106,7 +106,7 @@ internal sealed class MountedExport : IAsyncDisposable
             },
             loggers.CreateLogger("fuse"))
         {
-            IsStalled = () => export.State == NbdExportState.Recovering,
+            IsStalled = () => IsStalled,
         };
 
         // Not on the loop, which nothing that is told of it may hold up; one after the other.
@@ -171,7 +171,7 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Begins to serve.</summary>
     public void Start()
     {
-        _layers.Follow(_loop, _export);
+        _layers.Follow(_export);
         _export.Start(_loop);
         _session.Start();
         _loop.Start();

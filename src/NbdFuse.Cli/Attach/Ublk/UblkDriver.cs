@@ -82,7 +82,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         _layers = ExportLayers.Over(
             DeviceStack.Build(_export, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
         _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
-        _layers.Follow(_loop, _export);
+        _layers.Follow(_export);
         _export.Start(_loop);
         _loop.Start();
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
