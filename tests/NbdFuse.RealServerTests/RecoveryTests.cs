@@ -11,8 +11,6 @@ public sealed class RecoveryTests
     private const int Region = 256 * 1024;
     private const int Writers = 12;
 
-    private static bool IsSoak => Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
-
     [Theory]
     [InlineData(RealServerKind.Nbdkit, ServerTransport.Unix, 1)]
     [InlineData(RealServerKind.Nbdkit, ServerTransport.Tcp, 4)]
@@ -23,7 +21,7 @@ public sealed class RecoveryTests
     {
         await using RealServer server = await RealServers.StartAsync(kind, new() { Transport = transport });
         await using ClientStack stack = await ClientStack.OpenAsync(server, connections);
-        await RunAsync(stack, server, kills: IsSoak ? 100 : 5);
+        await RunAsync(stack, server, kills: Requires.IsSoak ? 100 : 5);
     }
 
     [Theory]
@@ -41,7 +39,7 @@ public sealed class RecoveryTests
         PatternData.AssertZero(await File.ReadAllBytesAsync(file, TestContext.Current.CancellationToken));
         await server.RestartAsync();
         await stack.VerifyAsync(0, data);
-        await RunAsync(stack, server, kills: IsSoak ? 100 : 5);
+        await RunAsync(stack, server, kills: Requires.IsSoak ? 100 : 5);
         Assert.True(stack.Export.ReplayedWrites > 0);
     }
 

@@ -11,6 +11,13 @@ public static class Requires
     /// <summary>Name of the environment variable that turns skips into failures.</summary>
     public const string Variable = "NBDFUSE_REQUIRE";
 
+    /// <summary>Whether long and violent runs are asked for, by NBDFUSE_SOAK=1.</summary>
+    public static bool IsSoak => Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
+
+    /// <summary>Skips a test that is for such runs only, whatever <see cref="Variable"/> says.</summary>
+    /// <param name="what">What the test does, after "NBDFUSE_SOAK=1".</param>
+    public static void Soak(string what) => Assert.SkipUnless(IsSoak, $"SKIPPED: NBDFUSE_SOAK=1 {what}");
+
     /// <summary>Needs a program on PATH (or in the sbin directories, that an unprivileged PATH leaves out).</summary>
     /// <param name="name">The program's file name.</param>
     /// <returns>Its full path.</returns>

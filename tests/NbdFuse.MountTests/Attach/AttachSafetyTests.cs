@@ -127,7 +127,7 @@ public sealed class AttachSafetyTests
     public async Task Writers_under_a_limit_of_memory_come_to_an_end_and_leave_a_clean_file_system()
     {
         string fio = Requires.Command("fio");
-        int seconds = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1" ? 30 : 10;
+        int seconds = Requires.IsSoak ? 30 : 10;
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 256 << 20 });
         using var group = MemoryCgroup.Create(48 << 20);
         await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);

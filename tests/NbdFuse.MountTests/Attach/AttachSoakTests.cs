@@ -9,13 +9,11 @@ public sealed class AttachSoakTests
 {
     private const int SignalKill = 9;
 
-    private static readonly bool IsSoak = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
-
     [Fact]
     public async Task Devices_whose_processes_are_killed_at_random_moments_leave_nothing_behind()
     {
         // It finds a forced end that does not come, in some of its runs: see docs/STATUS.md.
-        Assert.SkipUnless(IsSoak, "SKIPPED: NBDFUSE_SOAK=1 kills processes at random moments, for a long time.");
+        Requires.Soak("kills processes at random moments, for a long time.");
         Requires.Fuse();
         Requires.Loop();
         const int rounds = 200;

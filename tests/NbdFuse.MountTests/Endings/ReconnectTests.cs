@@ -120,7 +120,7 @@ public sealed class ReconnectTests
     public async Task Second_signal_ends_at_once_while_the_server_is_away_and_somebody_waits(string signal)
     {
         // It hangs in some of its runs, and nobody knows yet where: see docs/STATUS.md.
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 runs what hangs now and then, too.");
+        Requires.Soak("runs what hangs now and then, too.");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 4 << 20 });
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "-v");
         using MountedFile file = mount.Open(Direct);
@@ -160,7 +160,7 @@ public sealed class ReconnectTests
             "--name=verify", $"--filename={mount.FilePath}", "--size=16M", "--rw=randrw", "--bsrange=4k-64k", "--ioengine=libaio", "--iodepth=32",
             "--direct=1", "--verify=crc32c", "--serialize_overlap=1", "--time_based", "--runtime=8", "--fsync=64", "--output-format=terse",
         ]);
-        int kills = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1" ? 20 : 5;
+        int kills = Requires.IsSoak ? 20 : 5;
         for (int i = 1; i <= kills && !fio.HasExited; i++)
         {
             await Task.Delay(Random.Shared.Next(200, 600), TestContext.Current.CancellationToken);

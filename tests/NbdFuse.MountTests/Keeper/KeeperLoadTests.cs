@@ -7,9 +7,7 @@ namespace NbdFuse.MountTests;
 /// <summary>Processes that are killed under load: whoever uses the file sees no error, and no byte is different.</summary>
 public sealed class KeeperLoadTests
 {
-    private static readonly bool IsSoak = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
-
-    private static int Kills => IsSoak ? 25 : 4;
+    private static int Kills => Requires.IsSoak ? 25 : 4;
 
     [Theory]
     [InlineData(RealServerKind.Nbdkit, true)]

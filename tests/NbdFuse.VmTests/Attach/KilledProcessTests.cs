@@ -18,7 +18,6 @@ public sealed class KilledProcessTests
 
     private const int Rounds = 200;
 
-    private static readonly bool IsSoak = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
     private static readonly TimeSpan RoundTimeout = TimeSpan.FromMinutes(2);
 
     [Theory]
@@ -27,7 +26,7 @@ public sealed class KilledProcessTests
     [InlineData("nbd", "nbd", NbdDevices)]
     public async Task Processes_killed_at_random_moments_leave_nothing_behind(string driver, string module, string devices)
     {
-        Assert.SkipUnless(IsSoak, "SKIPPED: NBDFUSE_SOAK=1 kills processes at random moments, for a long time.");
+        Requires.Soak("kills processes at random moments, for a long time.");
         int seed = int.TryParse(Environment.GetEnvironmentVariable("NBDFUSE_TEST_SEED"), out int given) ? given : Environment.TickCount;
         TestContext.Current.TestOutputHelper?.WriteLine($"NBDFUSE_TEST_SEED={seed}");
         var random = new Random(seed);

@@ -20,7 +20,7 @@ public sealed class LittleMemoryTests
     [InlineData("nbd", "nbd")]
     public async Task Machine_with_little_memory_writes_through_the_device_without_a_hang(string driver, string module)
     {
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 fills small machines, for minutes.");
+        Requires.Soak("fills small machines, for minutes.");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Transport = ServerTransport.Tcp, Size = 128 << 20 });
         await Guest.UseAsync(
             new GuestOptions { MemoryMiB = 192, Modules = [module], Programs = ["mkfs.ext4"] },

@@ -36,8 +36,7 @@ public sealed partial class DebianBootTests(BootFiles files) : IClassFixture<Boo
     }
 
     // Making the image takes minutes.
-    private static void RequireSoak() =>
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 boots a Debian, too.");
+    private static void RequireSoak() => Requires.Soak("boots a Debian, too.");
 
     private static async Task BootAsync(TempDirectory directory, string initramfs, string arguments, string device)
     {

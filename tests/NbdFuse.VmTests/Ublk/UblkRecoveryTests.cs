@@ -1,3 +1,4 @@
+using NbdFuse.TestKit;
 using NbdFuse.VmTests.Harness;
 using Xunit;
 
@@ -15,7 +16,7 @@ public sealed class UblkRecoveryTests(UblkGuest fixture) : IClassFixture<UblkGue
     [Fact]
     public Task Device_of_a_killed_process_goes_on_under_load_without_an_error() => fixture.UseAsync(async guest =>
     {
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1", "SKIPPED: NBDFUSE_SOAK=1 kills a process under load.");
+        Requires.Soak("kills a process under load.");
         await using UblkServer server = await UblkServer.StartAsync(Size);
         string device = (await guest.RunAsync($"nbdfuse attach --driver ublk {server.Uri}", Long)).EnsureSuccess().Output.Trim();
         Task<GuestResult> load = guest.RunAsync(

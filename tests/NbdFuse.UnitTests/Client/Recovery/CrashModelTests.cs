@@ -19,7 +19,7 @@ public sealed class CrashModelTests
         get
         {
             TheoryData<int, int, int> runs = [];
-            bool soak = Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1";
+            bool soak = Requires.IsSoak;
             for (int seed = 1; seed <= (soak ? 60 : 6); seed++)
             {
                 // Seed, connections, movers.
@@ -35,7 +35,7 @@ public sealed class CrashModelTests
     public async Task No_acknowledged_byte_differs_after_crashes(int seed, int connections, int movers)
     {
         await using var model = new Model(seed);
-        await model.RunAsync(connections, movers, Environment.GetEnvironmentVariable("NBDFUSE_SOAK") == "1" ? 3000 : 400);
+        await model.RunAsync(connections, movers, Requires.IsSoak ? 3000 : 400);
     }
 
     private sealed class Model(int seed) : IAsyncDisposable
