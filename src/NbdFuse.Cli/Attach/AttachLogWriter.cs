@@ -12,7 +12,8 @@ internal sealed class AttachLogWriter : IDisposable
     // A sink that hangs, such as a terminal that was stopped, must not keep the process from ending.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    private readonly BlockingCollection<(string? Line, TaskCompletionSource? Reached)> _queue;
+    // Lines, and marks to be told of (TaskCompletionSource). A collection of references: one of structs would not be precompiled.
+    private readonly BlockingCollection<object> _queue;
     private readonly LogSink _sink;
     private readonly Thread _thread;
     private int _dropped;
@@ -23,7 +24,7 @@ internal sealed class AttachLogWriter : IDisposable
     public AttachLogWriter(LogSink sink, int length)
     {
         _sink = sink;
-        _queue = new BlockingCollection<(string?, TaskCompletionSource?)>(length);
+        _queue = new BlockingCollection<object>(length);
         _thread = new Thread(Run, StackBytes) { IsBackground = true, Name = "nbdfuse-log" };
         _thread.Start();
     }
@@ -36,7 +37,7 @@ internal sealed class AttachLogWriter : IDisposable
     /// <param name="line">The line, with its line feed.</param>
     public void Write(string line)
     {
-        if (_queue.IsAddingCompleted || !_queue.TryAdd((line, null)))
+        if (_queue.IsAddingCompleted || !_queue.TryAdd(line))
         {
             Interlocked.Increment(ref _dropped);
         }
@@ -46,7 +47,7 @@ internal sealed class AttachLogWriter : IDisposable
     public void Flush()
     {
         var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        if (!_queue.IsAddingCompleted && _queue.TryAdd((null, reached), Patience))
+        if (!_queue.IsAddingCompleted && _queue.TryAdd(reached, Patience))
         {
             reached.Task.Wait(Patience);
         }
@@ -62,11 +63,11 @@ internal sealed class AttachLogWriter : IDisposable
 
     private void Run()
     {
-        foreach ((string? line, TaskCompletionSource? reached) in _queue.GetConsumingEnumerable())
+        foreach (object entry in _queue.GetConsumingEnumerable())
         {
             int dropped = Interlocked.Exchange(ref _dropped, 0);
-            Write(dropped, line);
-            reached?.SetResult();
+            Write(dropped, entry as string);
+            (entry as TaskCompletionSource)?.SetResult();
         }
     }
 

@@ -33,6 +33,11 @@ internal static class Rehearsal
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
         Speak(logger);
         Rethrow();
+        foreach (Type type in new[] { typeof(NbdExport), typeof(ControlServer), typeof(NbdServer) })
+        {
+            AsyncPreparation.Run(type.Assembly);
+        }
+
         try
         {
             await AnswerAsync(entry).ConfigureAwait(false);
