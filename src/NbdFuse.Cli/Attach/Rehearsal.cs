@@ -38,6 +38,7 @@ internal static class Rehearsal
             AsyncPreparation.Run(type.Assembly);
         }
 
+        AsyncPreparation.PrepareForCollections();
         try
         {
             await AnswerAsync(entry).ConfigureAwait(false);
