@@ -124,6 +124,9 @@ internal static partial class Log
     [LoggerMessage(1216, LogLevel.Warning, "nothing that was read or flushed before the server was lost can be compared now: whether it is the same disk is not certain")]
     public static partial void NotVerified(ILogger logger);
 
+    [LoggerMessage(1217, LogLevel.Warning, "{Replayed} writes ({Bytes} bytes) that a dead process had left unflushed were repeated")]
+    public static partial void TookOver(ILogger logger, long replayed, long bytes);
+
     [LoggerMessage(1213, LogLevel.Debug, "one of {Connections} connections is lost: {Reason}")]
     public static partial void OneLost(ILogger logger, int connections, string reason);
 

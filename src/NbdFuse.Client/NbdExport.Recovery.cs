@@ -57,7 +57,7 @@ public sealed partial class NbdExport : ITimerTarget
             EnterRecovering(ExportPhase.Leaving);
             set.BeginShutdown();
         }
-        else if (_phase is ExportPhase.Checking or ExportPhase.Replaying)
+        else if (_phase is ExportPhase.Waiting or ExportPhase.Checking or ExportPhase.Replaying)
         {
             GiveUp(new NbdDisconnectedException("the server is shutting down (ESHUTDOWN)"));
         }
@@ -288,6 +288,12 @@ public sealed partial class NbdExport : ITimerTarget
 
         // Without a log nobody writes it again; with one, a TRIM is not repeated.
         _fingerprint?.ForgetNewerThan(_durable);
+        if (_awaitsTakeOver)
+        {
+            SetPhase(ExportPhase.Waiting);
+            return;
+        }
+
         StartCheck();
     }
 
@@ -312,7 +318,11 @@ public sealed partial class NbdExport : ITimerTarget
         bool wasLost = _state != NbdExportState.Ready;
         _mustResend = false;
         SetPhase(ExportPhase.Ready);
-        if (wasLost)
+        if (_state == NbdExportState.Connecting)
+        {
+            BecomeReady();
+        }
+        else if (wasLost)
         {
             _readySinceMs = _loop!.NowMs;
             _reconnects++;

@@ -62,9 +62,16 @@ public sealed partial class NbdExport : IConnectionSetOwner
         _set = NewSet(1, _sockets);
         _sockets = [];
         _set.Start();
-        _phase = ExportPhase.Ready;
         _stateSinceMs = loop.NowMs;
         _readySinceMs = loop.NowMs;
+        if (_awaitsTakeOver)
+        {
+            InheritCounts();
+            _phase = ExportPhase.Waiting;
+            return;
+        }
+
+        _phase = ExportPhase.Ready;
         _state = NbdExportState.Ready;
     }
 
@@ -161,7 +168,11 @@ public sealed partial class NbdExport : IConnectionSetOwner
         if (request.IsMutating)
         {
             _fingerprint?.Forget(request.Offset, request.End);
-            _sawTrim |= request.Operation == BlockOperation.Trim;
+            if (request.Operation == BlockOperation.Trim && !_sawTrim)
+            {
+                NoteTrim();
+            }
+
             if (_log is not null && !TryReserve(request))
             {
                 return;
@@ -169,7 +180,7 @@ public sealed partial class NbdExport : IConnectionSetOwner
         }
         else if (request.Operation == BlockOperation.Read)
         {
-            if (_fingerprint is not null && MaySampleReads && _fingerprint.WantsRead(request, _loop!.NowMs))
+            if (_fingerprint is not null && MaySampleReads && MaySaveReads && _fingerprint.WantsRead(request, _loop!.NowMs))
             {
                 // It has to come by the buffer, to be looked at; it is one of many.
                 request.Sink = null;
@@ -210,6 +221,10 @@ public sealed partial class NbdExport : IConnectionSetOwner
 
     // What was trimmed may read differently each time; a change with an unknown end may be undone by a crash.
     private bool MaySampleReads => !_sawTrim && _unclear == _unclearSettled;
+
+    // A change that was under way before, and that this process does not live to see the end of, would not be taken out of what
+    // the next one compares.
+    private bool MaySaveReads => _log is null || !_log.Memory.IsShared || _log.IsIdle;
 
     private bool MayFlush(BlockRequest request)
     {

@@ -44,13 +44,13 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         _canRecover = transport.Target.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
         if (_canRecover && !options.Shared && !Info.IsReadOnly && Info.CanFlush && options.WriteLogBytes > 0)
         {
-            _log = new WriteLog(options.WriteLogBytes, Info.MinimumBlock);
+            _log = OpenLog(options, Info.MinimumBlock, out _awaitsTakeOver);
             Info = Info with { MaximumPayload = Math.Min(Info.MaximumPayload, _log.MaximumPayload) };
         }
 
         if (_canRecover && !options.Shared)
         {
-            _fingerprint = new Fingerprint(Info.MinimumBlock);
+            _fingerprint = new Fingerprint(Info.MinimumBlock, _log is { Memory.IsShared: true } ? _log.Memory : null);
         }
     }
 

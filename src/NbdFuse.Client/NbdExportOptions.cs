@@ -46,6 +46,9 @@ public sealed record NbdExportOptions
     /// </summary>
     public long WriteLogBytes { get; init; } = 16L << 20;
 
+    /// <summary>For a write log that outlives this process; null for one that does not. Meaningless where there is no log.</summary>
+    public NbdKeptLog? KeptLog { get; init; }
+
     /// <summary>
     /// How long the server may take to let go of a connection on which changes were under way, before they are sent again on
     /// another one.

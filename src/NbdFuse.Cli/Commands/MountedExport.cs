@@ -178,15 +178,22 @@ internal sealed class MountedExport : IAsyncDisposable
     }
 
     /// <summary>
-    /// Begins to take requests, in place of a process that has died. First what that one had acknowledged and not flushed is made
-    /// durable: nobody else would know of it.
+    /// Begins to take requests, in place of a process that has died, whose connections can do nothing any more. First what that one
+    /// had acknowledged and not flushed is written again and made durable: nobody else would know of it.
     /// </summary>
+    /// <exception cref="KeptExportException">The server has another disk, or does not take what it had acknowledged.</exception>
     /// <exception cref="Protocol.NbdException">The server does not flush.</exception>
     public async Task TakeOverAsync()
     {
+        _export.TakeOver();
         Task<int> flush = FlushAsync();
         await Task.WhenAny(flush, Ended, LoopFailed).ConfigureAwait(false);
         int result = flush.IsCompleted ? await flush.ConfigureAwait(false) : 0;
+        if (result != 0 && Failure.IsCompletedSuccessfully)
+        {
+            throw new KeptExportException($"{_mount.Target.FilePath}: {(await Failure.ConfigureAwait(false)).Message}");
+        }
+
         if (result != 0)
         {
             throw new Protocol.NbdException(

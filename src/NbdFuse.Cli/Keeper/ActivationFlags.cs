@@ -12,4 +12,7 @@ internal enum ActivationFlags : byte
 
     /// <summary>The file was usable already.</summary>
     Usable = 2,
+
+    /// <summary>A <see cref="KeeperMessage.LeftLog"/> follows.</summary>
+    LeftLog = 4,
 }

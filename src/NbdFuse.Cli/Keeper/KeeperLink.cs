@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
+using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 
@@ -39,7 +40,11 @@ internal sealed class KeeperLink : IMountHost, IDisposable
         State = FuseSavedState.Adopt(descriptors[0]);
         _device = descriptors.Length > 1 ? descriptors[1] : null;
         _helper = descriptors.Length > 2 ? descriptors[2] : null;
+        WriteLog = new NbdKeptLog(_flags.HasFlag(ActivationFlags.LeftLog) ? ReceiveLog(channel) : null, SendLog);
     }
+
+    /// <summary>The write log that a dead process has left, and how it is left to the next one.</summary>
+    public NbdKeptLog WriteLog { get; }
 
     /// <summary>State of the mount.</summary>
     public FuseSavedState State { get; }
@@ -151,6 +156,15 @@ internal sealed class KeeperLink : IMountHost, IDisposable
         _channel.Dispose();
         State.Dispose();
     }
+
+    private static FileDescriptor ReceiveLog(KeeperChannel channel) =>
+        channel.Receive(out KeeperMessage kind, out _, out FileDescriptor[] descriptors, wait: true) > 0
+        && kind == KeeperMessage.LeftLog && descriptors.Length == 1
+            ? descriptors[0]
+            : throw new IOException("the keeper died before this process could take the file over");
+
+    // Before anything is acknowledged: whoever follows reads it although this process may be dead by then.
+    private void SendLog(FileDescriptor memory) => _ = _channel.Send(KeeperMessage.WriteLog, default, [memory.Value]);
 
     private void Listen()
     {

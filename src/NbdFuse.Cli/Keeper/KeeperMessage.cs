@@ -18,6 +18,9 @@ internal enum KeeperMessage : byte
     /// <summary>Keeper to worker: make room for a successor (<see cref="KeeperLink.HandOverCode"/>).</summary>
     HandOver = 3,
 
+    /// <summary>Keeper to worker, after <see cref="Activate"/>: the write log of the predecessor. Descriptor: its memory.</summary>
+    LeftLog = 4,
+
     /// <summary>Worker to keeper: it is there, and takes signals.</summary>
     Hello = 16,
 
@@ -47,4 +50,7 @@ internal enum KeeperMessage : byte
 
     /// <summary>Worker to keeper: it is about to die of a fault of its own.</summary>
     Crashed = 24,
+
+    /// <summary>Worker to keeper: its write log, which the next worker must find. Descriptor: its memory.</summary>
+    WriteLog = 25,
 }

@@ -28,6 +28,7 @@ internal static partial class KeptMount
     /// <param name="options">How to open.</param>
     /// <param name="logger">Log.</param>
     /// <param name="cancellation">Ends the attempts.</param>
+    /// <exception cref="KeptExportException">What the dead process has left cannot be trusted.</exception>
     public static async Task<NbdExport> OpenAgainAsync(
         NbdTarget target, NbdExportOptions options, ILogger logger, CancellationToken cancellation)
     {
@@ -37,6 +38,10 @@ internal static partial class KeptMount
             try
             {
                 return await NbdExport.OpenAsync(target, options, logger, cancellation).ConfigureAwait(false);
+            }
+            catch (NbdWriteLogException e)
+            {
+                throw new KeptExportException($"{e.Message}; what was written since the last fsync or close may be lost; mount again");
             }
             catch (NbdException e) when (!cancellation.IsCancellationRequested)
             {

@@ -55,6 +55,10 @@ internal sealed partial class Supervisor
             case KeeperMessage.Connection when descriptors.Length == 1:
                 worker.Connections.Add(descriptors[0]);
                 return [];
+            case KeeperMessage.WriteLog when descriptors.Length == 1:
+                _log?.Dispose();
+                _log = descriptors[0];
+                return [];
             case KeeperMessage.Serving:
                 OnServing(worker);
                 break;

@@ -8,7 +8,7 @@ namespace NbdFuse.Cli;
 
 /// <summary>
 /// The keeper: holds what must survive the process that serves a FUSE mount (/dev/fuse, copies of the connections to the server,
-/// the state of the mount), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
+/// the state of the mount, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
 /// </summary>
 /// <remarks>
 /// The order after a death: the process is gone with all of its threads; the server has let go of its connections; the kernel
@@ -36,6 +36,7 @@ internal sealed partial class Supervisor : IDisposable
     // Of the mount; null until a worker has made it.
     private FileDescriptor? _device;
     private FileDescriptor? _helper;
+    private FileDescriptor? _log;
     private byte[] _mount = [];
 
     private WorkerProcess? _worker;
@@ -88,6 +89,7 @@ internal sealed partial class Supervisor : IDisposable
         _old.Dispose();
         _device?.Dispose();
         _helper?.Dispose();
+        _log?.Dispose();
         _state.Dispose();
         _wake.Dispose();
     }
@@ -115,6 +117,7 @@ internal sealed partial class Supervisor : IDisposable
 
         ActivationFlags flags = _device is null ? ActivationFlags.None : ActivationFlags.Resume;
         flags |= _isUsable ? ActivationFlags.Usable : ActivationFlags.None;
+        flags |= _log is null ? ActivationFlags.None : ActivationFlags.LeftLog;
         List<int> descriptors = [_state.Descriptor.Value];
         if (_device is not null)
         {
@@ -127,6 +130,10 @@ internal sealed partial class Supervisor : IDisposable
 
         // One that died meanwhile is seen by its end.
         _ = _worker.Channel.Send(KeeperMessage.Activate, [(byte)flags, .. _mount], [.. descriptors]);
+        if (_log is not null)
+        {
+            _ = _worker.Channel.Send(KeeperMessage.LeftLog, default, [_log.Value]);
+        }
     }
 
     private void Wait()

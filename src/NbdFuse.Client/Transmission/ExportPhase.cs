@@ -6,6 +6,9 @@ internal enum ExportPhase
     /// <summary>Not started.</summary>
     Idle,
 
+    /// <summary>In place of a dead process: waits until nothing of that one's connections can act any more.</summary>
+    Waiting,
+
     /// <summary>Requests go to the server.</summary>
     Ready,
 

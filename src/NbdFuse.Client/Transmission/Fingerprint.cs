@@ -22,6 +22,7 @@ internal sealed class Fingerprint
     private const int FillMs = 20;
     private const int RefreshMs = 500;
     private readonly FingerprintSample[] _samples = new FingerprintSample[Capacity];
+    private readonly WriteLogMemory? _saved;
     private long _nextMs = long.MinValue;
     private int _next;
     private int _taken;
@@ -31,7 +32,19 @@ internal sealed class Fingerprint
 
     /// <summary>Makes an empty fingerprint.</summary>
     /// <param name="block">Minimum block of the export, in bytes: a sample is at least one.</param>
-    public Fingerprint(int block) => LongestSample = Math.Max(SampleBytes, block);
+    /// <param name="saved">
+    /// Memory that may outlive this process, in which the samples are kept, too; what a dead process has left there is taken. Null
+    /// for none.
+    /// </param>
+    public Fingerprint(int block, WriteLogMemory? saved = null)
+    {
+        LongestSample = Math.Max(SampleBytes, block);
+        _saved = saved;
+        if (saved is not null)
+        {
+            Load();
+        }
+    }
 
     /// <summary>Most bytes of one sample.</summary>
     public int LongestSample { get; }
@@ -115,10 +128,10 @@ internal sealed class Fingerprint
 
         for (int i = Count - 1; i >= 0; i--)
         {
-            ref FingerprintSample sample = ref _samples[i];
+            ref readonly FingerprintSample sample = ref _samples[i];
             if (sample.Offset < end && start < sample.Offset + sample.Length)
             {
-                sample = _samples[--Count];
+                Remove(i);
             }
         }
     }
@@ -131,7 +144,7 @@ internal sealed class Fingerprint
         {
             if (_samples[i].Acknowledged > durable)
             {
-                _samples[i] = _samples[--Count];
+                Remove(i);
             }
         }
     }
@@ -191,5 +204,44 @@ internal sealed class Fingerprint
             Acknowledged = acknowledged,
             Digest = Digest(request.Buffer.Span[..length]),
         };
+        Save(index);
+    }
+
+    private void Remove(int index)
+    {
+        // The one that goes is overwritten first: killed in between, we leave one twice, which is no harm.
+        _samples[index] = _samples[--Count];
+        if (index < Count)
+        {
+            Save(index);
+        }
+
+        _saved?.Samples[Count].Clear();
+    }
+
+    private void Save(int index) => _saved?.Samples[index].Save(_samples[index]);
+
+    private void Load()
+    {
+        foreach (ref SavedSample saved in _saved!.Samples)
+        {
+            if (saved.TryLoad(LongestSample, out FingerprintSample sample))
+            {
+                _samples[Count++] = sample;
+            }
+        }
+
+        for (int i = 0; i < Capacity; i++)
+        {
+            // To the places that they have here. Downwards only, so that none is missing in between.
+            if (i < Count)
+            {
+                Save(i);
+            }
+            else
+            {
+                _saved.Samples[i].Clear();
+            }
+        }
     }
 }
