@@ -1,4 +1,3 @@
-using NbdFuse.Block;
 using NbdFuse.Client.Transmission;
 
 namespace NbdFuse.Client;
