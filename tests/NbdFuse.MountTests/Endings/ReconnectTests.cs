@@ -27,7 +27,7 @@ public sealed class ReconnectTests
         PatternData.AssertEqual(data, await Deadline.Within(read, "the read"));
         Assert.Equal(65536, await Deadline.Within(write, "the write"));
         Assert.Equal(0, await Deadline.Within(fsync, "the fsync"));
-        Assert.Contains("the server is back", mount.Error);
+        await Deadline.Until(() => mount.Error.Contains("the server is back"), "the return to be logged");
         file.Dispose();
         Assert.Equal(0, await mount.UnmountAsync());
         PatternData.AssertEqual(data, server.ReadBacking(65536, 65536));
