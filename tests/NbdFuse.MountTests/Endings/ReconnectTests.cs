@@ -119,8 +119,6 @@ public sealed class ReconnectTests
     [InlineData("TERM")]
     public async Task Second_signal_ends_at_once_while_the_server_is_away_and_somebody_waits(string signal)
     {
-        // It hangs in some of its runs, and nobody knows yet where: see docs/STATUS.md.
-        Requires.Soak("runs what hangs now and then, too.");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 4 << 20 });
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "-v");
         using MountedFile file = mount.Open(Direct);
