@@ -12,6 +12,9 @@ public sealed record AttachState
     /// <summary>Start of the process, in clock ticks after the boot: tells it from another that got its id later.</summary>
     public long ProcessStart { get; init; }
 
+    /// <summary>Process id of the process that serves the device for a daemon that is its keeper; 0 when the daemon does it itself.</summary>
+    public int Worker { get; init; }
+
     /// <summary>Path of the device; empty before there is one.</summary>
     public string Device { get; init; } = string.Empty;
 

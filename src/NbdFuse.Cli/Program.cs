@@ -30,6 +30,8 @@ internal static class Program
             {
                 case KeeperCommand.Verb:
                     return KeeperCommand.Run([.. args.Skip(1)]);
+                case AttachKeeperCommand.Verb:
+                    return AttachKeeperCommand.Run([.. args.Skip(1)]);
                 case WorkerCommand.Verb:
                     return await WorkerCommand.RunAsync([.. args.Skip(1)], error).ConfigureAwait(false);
             }

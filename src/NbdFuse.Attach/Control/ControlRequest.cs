@@ -9,6 +9,9 @@ public sealed record ControlRequest
     /// <summary>Name of the request to detach; the connection ends with the daemon.</summary>
     public const string Detach = "detach";
 
+    /// <summary>Name of the request to have another process serve the device, of the program that is installed now.</summary>
+    public const string Upgrade = "upgrade";
+
     /// <summary>Version of the protocol.</summary>
     public int Version { get; init; } = 1;
 

@@ -51,6 +51,12 @@ internal sealed record AttachArguments
     /// <summary>In the foreground: this process has started itself anew, and is protected as far as it can be.</summary>
     public bool IsPrepared { get; init; }
 
+    /// <summary>A keeper holds the device of the driver fuse, and follows a process that dies with another one.</summary>
+    public bool Keeper { get; init; }
+
+    /// <summary>This process was started by a keeper.</summary>
+    public bool IsKept { get; init; }
+
     /// <summary>The directory made by the process that waits for us; null unless this process is the one in the background.</summary>
     public string? Entry { get; init; }
 

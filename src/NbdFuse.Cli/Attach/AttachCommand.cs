@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Attach;
 using NbdFuse.Attach.KernelNbd;
 using NbdFuse.Client;
@@ -18,9 +19,14 @@ internal static class AttachCommand
     /// <summary>Option by which a process in the foreground knows that it has started itself anew; not for users.</summary>
     public const string PreparedOption = "--prepared";
 
+    /// <summary>Option by which a process knows that a keeper has started it; not for users.</summary>
+    public const string KeptOption = "--kept";
+
+    /// <summary>How an answer begins that says which device can be used.</summary>
+    public const string Usable = "usable ";
+
     private const int StatusDescriptor = 3;
     private const int MaximumAnswer = 16 * 1024;
-    private const string Usable = "usable ";
     private const int SignalTerminate = 15;
     private const int SignalKill = 9;
 
@@ -41,7 +47,9 @@ internal static class AttachCommand
         Check(arguments);
         if (arguments.Entry is { } directory)
         {
-            return await RunInBackgroundAsync(arguments, new AttachEntry(directory), log).ConfigureAwait(false);
+            return arguments.IsKept
+                ? await KeptDevice.RunAsync(arguments, new AttachEntry(directory), log).ConfigureAwait(false)
+                : await RunInBackgroundAsync(arguments, new AttachEntry(directory), log).ConfigureAwait(false);
         }
 
         if (arguments is { Foreground: true, IsPrepared: false })
@@ -82,6 +90,16 @@ internal static class AttachCommand
             throw new UsageException($"attach: \"{device}\" is no device of the driver {arguments.Driver}; --device is such as /dev/loop7", showUsage: false);
         }
 
+        if (arguments is { Keeper: true, Foreground: true })
+        {
+            throw new UsageException("attach: --keeper is for a process in the background: leave --foreground out", showUsage: false);
+        }
+
+        if (arguments.Keeper && !Candidates(arguments.Driver).Any(driver => driver.Name == LoopKind.Name))
+        {
+            throw new UsageException($"attach: --keeper is for the driver {LoopKind.Name}", showUsage: false);
+        }
+
         if (Posix.GetEuid() != 0)
         {
             throw new AttachException("attach needs root to make a block device; 'nbdfuse MOUNTPOINT URI' gives a file without root");
@@ -90,6 +108,11 @@ internal static class AttachCommand
 
     private static IEnumerable<DriverEntry> Candidates(string name) =>
         DeviceDrivers.All.Where(driver => name == DeviceDrivers.Automatic ? driver.IsAutomatic : driver.Name == name);
+
+    /// <summary>Whether a keeper is asked for, and the device will be one that needs it.</summary>
+    private static bool WantsKeeper(AttachArguments arguments) =>
+        arguments is { Keeper: true, Recover: false }
+        && DeviceDrivers.Choose(arguments.Driver, arguments.Device, NullLogger.Instance).Name == LoopKind.Name;
 
     private static async Task<int> RunInForegroundAsync(
         AttachArguments arguments, AttachEntry entry, CommandLogOptions log, TextWriter output)
@@ -223,10 +246,11 @@ internal static class AttachCommand
         reader = FileDescriptor.Own(readEnd);
         using FileDescriptor writer = FileDescriptor.Own(writeEnd);
         using FileDescriptor nothing = FileDescriptor.OwnOrThrow(Posix.Open("/dev/null", OpenFlags.ReadWrite), "/dev/null");
+        bool isKept = WantsKeeper(arguments);
         return ChildProcess.Spawn(new SpawnOptions
         {
-            Argv = [.. OwnProgram.Argv, "attach", EntryOption, entry.Directory, .. arguments.Words],
-            Environment = ProcessProtection.Environment,
+            Argv = [.. OwnProgram.Argv, isKept ? AttachKeeperCommand.Verb : "attach", EntryOption, entry.Directory, .. arguments.Words],
+            Environment = isKept ? AttachKeeperCommand.Environment : ProcessProtection.Environment,
             Descriptors = [(nothing.Value, 0), (nothing.Value, 1), (log.Value, 2), (writer.Value, StatusDescriptor)],
             NewSession = true,
             IoFlusher = true,

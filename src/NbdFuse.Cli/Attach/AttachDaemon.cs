@@ -11,7 +11,7 @@ namespace NbdFuse.Cli;
 /// THREADING: control plane. Detaching is asked for by several sides at once (control socket, signals); a gate makes them take
 /// turns, and a forced one first makes the turn before it end, by failing all requests.
 /// </remarks>
-internal sealed class AttachDaemon : IDisposable
+internal sealed partial class AttachDaemon : IDisposable
 {
     // A patient detach that nobody waits for: who has the device by now without our knowing is found out long before.
     private static readonly TimeSpan UnheardPatience = TimeSpan.FromSeconds(30);
@@ -38,20 +38,18 @@ internal sealed class AttachDaemon : IDisposable
     /// <param name="entry">The daemon's directory; belongs to this object from here on.</param>
     /// <param name="loggers">The log.</param>
     /// <param name="logOptions">How much is logged.</param>
-    public AttachDaemon(AttachArguments arguments, AttachEntry entry, ILoggerFactory loggers, CommandLogOptions logOptions)
+    /// <param name="keeper">The keeper that has started this process; null without.</param>
+    public AttachDaemon(
+        AttachArguments arguments, AttachEntry entry, ILoggerFactory loggers, CommandLogOptions logOptions, KeeperLink? keeper = null)
     {
+        _keeper = keeper;
         _arguments = arguments;
         _entry = entry;
         _logOptions = logOptions;
         _protection = ProcessProtection.Apply();
-        _context = new DriverContext(arguments, entry, loggers, Publish);
+        _context = new DriverContext(arguments, entry, loggers, Publish) { Keeper = keeper };
         _logger = _context.Logger;
-        _state = new AttachState
-        {
-            Pid = Environment.ProcessId,
-            ProcessStart = AttachEntry.ProcessStart(Environment.ProcessId),
-            Words = arguments.Words,
-        };
+        _state = Identify(new AttachState { Words = arguments.Words });
     }
 
     /// <summary>Runs to the end of the device.</summary>
@@ -64,6 +62,11 @@ internal sealed class AttachDaemon : IDisposable
         Task<int> signal = signals.NextAsync();
         try
         {
+            if (_keeper is { IsResuming: true })
+            {
+                return await ResumeAsync(ready, signals, signal).ConfigureAwait(false);
+            }
+
             _entry.Write(_state);
             foreach (Guarantee missing in _protection.Where(guarantee => !guarantee.InForce))
             {
@@ -72,7 +75,7 @@ internal sealed class AttachDaemon : IDisposable
 
             DriverDevice device = await BringUpAsync(signal).ConfigureAwait(false);
             await ServeOrTakeDownAsync(device, ready, signals, signal).ConfigureAwait(false);
-            return _isLost ? MountCommand.Failed : 0;
+            return ExitCode;
         }
         finally
         {
@@ -81,7 +84,7 @@ internal sealed class AttachDaemon : IDisposable
                 await _driver.DisposeAsync().ConfigureAwait(false);
             }
 
-            if (!_isLeft && !HasTakenOver())
+            if (!_isLeft && !HasTakenOver() && !IsFollowed)
             {
                 _entry.Remove();
             }
@@ -107,18 +110,19 @@ internal sealed class AttachDaemon : IDisposable
             await using (control.ConfigureAwait(false))
             {
                 await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
+                await TakeOverAsync().ConfigureAwait(false);
 
                 // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
                 Directory.SetCurrentDirectory("/");
                 Task? unheard = ready(device.Path) ? null : DetachUnheardAsync();
                 await ServeAsync(signals, signal, unheard).ConfigureAwait(false);
-                if (!_isLeft)
+                if (!_isLeft && !IsFollowed)
                 {
                     _entry.Remove();
                 }
             }
         }
-        catch when (!_done.Task.IsCompleted && !_arguments.Recover)
+        catch when (!_done.Task.IsCompleted && !_arguments.Recover && !IsFollowed)
         {
             // Whatever it was: without this process the device would be dead, and with its entry nobody would know of it any more.
             // One that was taken over stays for another attempt.
@@ -229,10 +233,25 @@ internal sealed class AttachDaemon : IDisposable
         Task lost = _driver!.ServerLost;
         turn ??= never;
         string? again = null;
+        Task handOver = _keeper?.HandOver ?? never;
+        Task unkept = _keeper?.Lost ?? never;
         while (!_done.Task.IsCompleted)
         {
-            Task first = await Task.WhenAny(_done.Task, _driver.Ended, lost, signal, turn).ConfigureAwait(false);
-            if (first == signal)
+            Task first = await Task.WhenAny(_done.Task, _driver.Ended, lost, signal, turn, handOver, unkept).ConfigureAwait(false);
+            if (first == unkept)
+            {
+                unkept = never;
+                GoOnAlone();
+            }
+            else if (first == handOver)
+            {
+                handOver = never;
+                if (await HandOverAsync().ConfigureAwait(false))
+                {
+                    return;
+                }
+            }
+            else if (first == signal)
             {
                 string name = TerminationSignals.NameOf(await signal.ConfigureAwait(false));
                 signal = signals.NextAsync();
@@ -333,7 +352,8 @@ internal sealed class AttachDaemon : IDisposable
     {
         ControlRequest.Status => new ControlReply { Ok = true, Status = Status() },
         ControlRequest.Detach => await DetachAsync(request.Force).ConfigureAwait(false),
-        _ => new ControlReply { Message = "this daemon knows the requests status and detach" },
+        ControlRequest.Upgrade => MakeRoom(),
+        _ => new ControlReply { Message = "this daemon knows the requests status, detach and upgrade" },
     };
 
     private AttachStatus Status()

@@ -89,10 +89,16 @@ internal static class DetachCommand
             await StartedAsync(entry, state).ConfigureAwait(false);
         }
 
-        ControlReply? reply = await ControlClient.AskAsync(
-            entry.SocketPath,
-            new ControlRequest { Request = ControlRequest.Detach, Force = force },
-            force ? ForcedTimeout : PatientTimeout).ConfigureAwait(false);
+        long end = MonotonicClock.Milliseconds + (long)PatientTimeout.TotalMilliseconds;
+        ControlReply? reply;
+        do
+        {
+            reply = await ControlClient.AskAsync(
+                entry.SocketPath,
+                new ControlRequest { Request = ControlRequest.Detach, Force = force },
+                force ? ForcedTimeout : PatientTimeout).ConfigureAwait(false);
+        }
+        while (reply is null && !force && await IsFollowedAsync(state).ConfigureAwait(false) && MonotonicClock.Milliseconds < end);
         if (reply is { Ok: false, Message: var message })
         {
             throw new AttachException(message ?? $"{state.Device}: the daemon refuses, and does not say why");
@@ -110,7 +116,14 @@ internal static class DetachCommand
                 $"{state.Device}: process {state.Pid} does not come to an end, perhaps its server does not answer; 'nbdfuse detach --force {state.Device}' gives up what was not written");
         }
 
+        int worker = (entry.Read() ?? state).Worker;
         Posix.Kill(state.Pid, SignalKill);
+        if (worker > 0)
+        {
+            // After its keeper, which would have another one follow.
+            Posix.Kill(worker, SignalKill);
+        }
+
         if (!await HasEndedAsync(state).ConfigureAwait(false))
         {
             throw new AttachException($"{state.Device}: process {state.Pid} cannot be killed");
@@ -135,6 +148,13 @@ internal static class DetachCommand
         {
             await Task.Delay(10).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Whether the keeper lives, and another process will answer in place of one that has died. Waits a moment.</summary>
+    private static async Task<bool> IsFollowedAsync(AttachState state)
+    {
+        await Task.Delay(50).ConfigureAwait(false);
+        return state.Worker > 0 && AttachEntry.IsAlive(state);
     }
 
     private static async Task<bool> HasEndedAsync(AttachState state)

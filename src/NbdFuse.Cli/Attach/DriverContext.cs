@@ -16,6 +16,9 @@ namespace NbdFuse.Cli;
 internal sealed record DriverContext(
     AttachArguments Arguments, AttachEntry Entry, ILoggerFactory Loggers, Action<Func<AttachState, AttachState>> Publish)
 {
+    /// <summary>The keeper that has started this process; null without.</summary>
+    public KeeperLink? Keeper { get; init; }
+
     /// <summary>Log of the command.</summary>
     public ILogger Logger { get; } = Loggers.CreateLogger(ErrorText.Program);
 
@@ -34,15 +37,17 @@ internal sealed record DriverContext(
     /// <summary>Connects and negotiates, for drivers whose data path runs through this process.</summary>
     /// <param name="interrupted">Ends the attempt.</param>
     /// <returns>The export; the caller owns it.</returns>
-    public Task<NbdExport> OpenExportAsync(CancellationToken interrupted) => NbdExport.OpenAsync(
-        Target,
-        Arguments.Recovery with
-        {
-            ExportName = Arguments.Uri.ExportName,
-            ReadOnly = IsReadOnly,
-            Connections = Arguments.Connections,
-            Transport = new NbdTransportOptions { Tls = Arguments.Tls },
-        },
-        Loggers.CreateLogger("nbd"),
-        interrupted);
+    public Task<NbdExport> OpenExportAsync(CancellationToken interrupted) =>
+        Keeper is { IsResuming: true }
+            ? KeptMount.OpenAgainAsync(Target, ExportOptions, Loggers.CreateLogger("nbd"), interrupted)
+            : NbdExport.OpenAsync(Target, ExportOptions, Loggers.CreateLogger("nbd"), interrupted);
+
+    private NbdExportOptions ExportOptions => Arguments.Recovery with
+    {
+        ExportName = Arguments.Uri.ExportName,
+        ReadOnly = IsReadOnly,
+        Connections = Arguments.Connections,
+        Transport = new NbdTransportOptions { Tls = Arguments.Tls, Connected = Keeper is null ? null : Keeper.Connected },
+        KeptLog = Keeper?.WriteLog,
+    };
 }

@@ -3,6 +3,7 @@ using NbdFuse.Attach;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
+using NbdFuse.Native.Fuse;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -53,7 +54,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         new Guarantee("buffers-touched", true),
         new Guarantee(
             "flush", _export!.Info.CanFlush, _export.Info.CanFlush ? null : "the server has no FLUSH: it must not lose what it acknowledged"),
-        new Guarantee("recovery", false, "a loop device dies with its process; the driver ublk can be recovered"),
+        RecoveryGuarantee(),
     ];
 
     /// <summary>Why this machine cannot use the driver; null when it can.</summary>
@@ -67,13 +68,14 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     {
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         bool isReadOnly = _export.Info.IsReadOnly;
-        FuseMountOptions options = isReadOnly
-            ? context.MountOptions with { Flags = context.MountOptions.Flags | MountFlags.ReadOnly }
-            : context.MountOptions;
+        FuseMountOptions options = OptionsFor(isReadOnly);
+        KeptMount.Check(context.Keeper, _export);
         FuseMount mount = FuseMounter.Mount(new MountTarget(context.Entry.MountPoint, FileName), options);
-        _mounted = new MountedExport(_export, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces);
-        _mounted.Start();
-        Ended = EndAsync(_mounted);
+        Serve(mount, options, isHeld: false);
+        context.Keeper?.Mounted(mount);
+        _mounted!.Start();
+        Ended = EndAsync(_mounted, context.Keeper);
+        context.Keeper?.Serving();
         string[] answer;
         try
         {
@@ -101,6 +103,57 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         };
     }
 
+    /// <summary>Goes on with the device of a process that has died; nothing is answered before <see cref="TakeOverAsync"/>.</summary>
+    /// <param name="state">What that process has written down.</param>
+    /// <param name="interrupted">Ends the search for the server.</param>
+    /// <returns>The device.</returns>
+    /// <exception cref="KeptExportException">The server has another export, or what was left is damaged.</exception>
+    public async Task<DriverDevice> ResumeAsync(AttachState state, CancellationToken interrupted)
+    {
+        _device = state.Device;
+        _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
+        KeptMount.Check(context.Keeper, _export);
+        Serve(context.Keeper!.AdoptMount(), OptionsFor(state.ReadOnly), isHeld: true);
+        _mounted!.Start();
+        Ended = EndAsync(_mounted, context.Keeper);
+        return new DriverDevice
+        {
+            Path = _device,
+            Size = state.Size,
+            BlockSize = state.BlockSize,
+            Partitions = state.Partitions ?? [],
+            ExportSize = state.Size + state.UnreachableTail,
+            IsReadOnly = state.ReadOnly,
+            Server = context.Target.ToString()!,
+        };
+    }
+
+    /// <summary>Begins to answer, once the server has let go of the dead process's connections.</summary>
+    /// <exception cref="KeptExportException">The server has another disk: nothing was written to it.</exception>
+    /// <exception cref="IOException">The keeper has died meanwhile.</exception>
+    public async Task TakeOverAsync()
+    {
+        KeeperLink keeper = context.Keeper!;
+        await Task.WhenAny(keeper.Go, keeper.Lost, Ended).ConfigureAwait(false);
+        if (Ended.IsCompleted)
+        {
+            return;
+        }
+
+        if (!keeper.Go.IsCompleted)
+        {
+            throw new IOException($"{_device}: the keeper died before this process could take the device over");
+        }
+
+        await _mounted!.TakeOverAsync().ConfigureAwait(false);
+        keeper.Serving();
+    }
+
+    /// <summary>Answers what was taken, makes it durable, and leaves the device to another process.</summary>
+    /// <returns>False when the device has ended meanwhile.</returns>
+    public Task<bool> HandOverAsync() =>
+        KeptMount.HandOverAsync(_mounted!, new MountTarget(context.Entry.MountPoint, FileName), context.Logger);
+
     /// <inheritdoc/>
     public async Task<TakeDownResult> TakeDownAsync()
     {
@@ -125,12 +178,17 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     }
 
     /// <inheritdoc/>
-    public Task AbortAsync() => _mounted!.AbortAsync();
+    public Task AbortAsync()
+    {
+        context.Keeper?.LetGo();
+        return _mounted!.AbortAsync();
+    }
 
     /// <inheritdoc/>
     public async Task<TakeDownResult> TakeDownByForceAsync()
     {
         // Closes /dev/fuse: from here on every request fails at once, also those of our helper.
+        context.Keeper?.LetGo();
         await _mounted!.DisposeAsync().ConfigureAwait(false);
         string[] answer = await LoopHelper
             .RunAsync(LoopHelperCommand.Detach, _device, context.Entry.LoopName, "force").ConfigureAwait(false);
@@ -165,17 +223,45 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         }
     }
 
-    private static async Task<DriverEnd> EndAsync(MountedExport mounted)
+    private static async Task<DriverEnd> EndAsync(MountedExport mounted, KeeperLink? keeper)
     {
         if (await Task.WhenAny(mounted.Ended, mounted.LoopFailed).ConfigureAwait(false) == mounted.LoopFailed)
         {
             Exception fault = await mounted.LoopFailed.ConfigureAwait(false);
+            if (keeper is not null && KeptMount.HasSuccessor(keeper))
+            {
+                KeptMount.Die(keeper, fault, keeper.Target);
+            }
+
             return new DriverEnd(false, $"internal error: {fault.GetType().Name}: {fault.Message}; report this");
         }
 
         FuseSessionEnd end = await mounted.Ended.ConfigureAwait(false);
         return new DriverEnd(end.Reason == FuseEndReason.Unmounted, end.Message);
     }
+
+    private Guarantee RecoveryGuarantee()
+    {
+        const string Name = "recovery";
+        if (context.Keeper is not { } keeper)
+        {
+            return new Guarantee(Name, false, "a loop device dies with its process unless it has a keeper (--keeper); the driver ublk can be recovered");
+        }
+
+        return keeper.Lost.IsCompleted ? new Guarantee(Name, false, "the keeper has died")
+            : keeper.State.LoadNegotiation() is { } negotiation && (negotiation.Offered & FuseInitFlags.HasResend) == 0
+                ? new Guarantee(Name, false, "this kernel cannot send requests again that a dead process had taken (Linux 6.9 can)")
+                : new Guarantee(Name, true);
+    }
+
+    private FuseMountOptions OptionsFor(bool isReadOnly)
+    {
+        FuseMountOptions options = context.Keeper is null ? context.MountOptions : KeptMount.Limit(context.MountOptions);
+        return isReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
+    }
+
+    private void Serve(FuseMount mount, FuseMountOptions options, bool isHeld) => _mounted = new MountedExport(
+        _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper?.State, isHeld);
 
     private async Task<string[]> PutLoopOverAsync(bool isReadOnly, CancellationToken interrupted)
     {
@@ -192,7 +278,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         if (first != helper)
         {
             // It may wait for the server, unkillably: only errors free it. What it has attached by then is taken down by its name.
-            await _mounted!.AbortAsync().ConfigureAwait(false);
+            await AbortAsync().ConfigureAwait(false);
             await Task.WhenAny(helper, Task.Delay(HelperTimeout, CancellationToken.None)).ConfigureAwait(false);
             throw new AttachException(
                 first == signal.Task ? "interrupted"
@@ -209,8 +295,8 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     /// </summary>
     private async Task GiveUpAsync()
     {
-        await _mounted!.AbortAsync().ConfigureAwait(false);
-        await _mounted.DisposeAsync().ConfigureAwait(false);
+        await AbortAsync().ConfigureAwait(false);
+        await _mounted!.DisposeAsync().ConfigureAwait(false);
         string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.DetachNamed, context.Entry.LoopName).ConfigureAwait(false);
         if (answer[0] != LoopHelper.Done)
         {

@@ -65,7 +65,7 @@ internal static class HelpTexts
             nbdfuse attach [--driver NAME] [--device DEV] [-r] [--foreground] URI
             nbdfuse detach [--force] DEV|MOUNTPOINT
             nbdfuse status [--json]
-            nbdfuse upgrade MOUNTPOINT
+            nbdfuse upgrade MOUNTPOINT|DEV
             nbdfuse initramfs -o FILE [--kernel VERSION|--modules DIR] [--with PATH]
             nbdfuse install-hooks [--initramfs-tools|--dracut] [--uninstall]
             nbdfuse help [info|list|map|serve|attach|detach|status|upgrade|

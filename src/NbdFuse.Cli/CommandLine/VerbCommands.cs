@@ -124,8 +124,8 @@ internal sealed class VerbCommands
 
     private Command Upgrade()
     {
-        var target = new Argument<string>("MOUNTPOINT") { Description = "Where a file is mounted with --keeper" };
-        var command = new Command("upgrade", "Serve a file by a new process, of the program that is installed now; no request is lost")
+        var target = new Argument<string>("MOUNTPOINT|DEV") { Description = "Where a file is mounted, or a device that is attached, with --keeper" };
+        var command = new Command("upgrade", "Serve a file or device by a new process, of the program that is installed now; no request is lost")
         {
             target, _debug,
         };

@@ -21,11 +21,13 @@ internal static class KeeperCommand
     [
         "DOTNET_TieredCompilation=0",
         "DOTNET_EnableDiagnostics=0",
-        "DOTNET_GCHeapHardLimit=0x2000000",
-        "DOTNET_GCgen0size=0x80000",
-        "DOTNET_GCConserveMemory=9",
+        .. SmallMemory,
         "DOTNET_Thread_DefaultStackSize=80000",
     ];
+
+    /// <summary>The settings among them that make a process small, and slow when it has much to do.</summary>
+    public static string[] SmallMemory =>
+        ["DOTNET_GCHeapHardLimit=0x2000000", "DOTNET_GCgen0size=0x80000", "DOTNET_GCConserveMemory=9"];
 
     /// <summary>Replaces this process by the keeper: the process id stays.</summary>
     /// <param name="words">The command line.</param>
@@ -72,8 +74,10 @@ internal static class KeeperCommand
         return supervisor.Run();
     }
 
-    // Drops what does not fit into a pipe that nobody reads.
-    private static void Log(LogLevel level, string text)
+    /// <summary>Writes a line to standard error. Drops what does not fit into a pipe that nobody reads.</summary>
+    /// <param name="level">Its level.</param>
+    /// <param name="text">What it says.</param>
+    public static void Log(LogLevel level, string text)
     {
         string word = level switch
         {

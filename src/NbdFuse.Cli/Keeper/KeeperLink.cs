@@ -49,6 +49,9 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <summary>State of the mount.</summary>
     public FuseSavedState State { get; }
 
+    /// <summary>Process id of the keeper.</summary>
+    public int KeeperPid => Posix.GetPeerCredentials(_channel.Value, out int pid, out _, out _) < 0 ? 0 : pid;
+
     /// <summary>Whether there is a mount to go on with.</summary>
     public bool IsResuming => _flags.HasFlag(ActivationFlags.Resume);
 
@@ -142,6 +145,21 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <summary>This process ends, and nobody shall follow it.</summary>
     /// <param name="cutOff">The mount is there, and nobody can serve it.</param>
     public void End(bool cutOff) => _ = _channel.Send(cutOff ? KeeperMessage.Failed : KeeperMessage.Done);
+
+    /// <summary>Tells whoever has started the keeper why this process fails; nobody hears it once the file is usable.</summary>
+    /// <param name="text">Lines.</param>
+    public void Explain(string text) => _ = _channel.Send(KeeperMessage.Explain, Encoding.UTF8.GetBytes(text));
+
+    /// <summary>The mount is ended by this process: its requests shall fail once our own descriptor is closed, too.</summary>
+    public void LetGo() => _ = _channel.Send(KeeperMessage.LetGo);
+
+    /// <summary>As <see cref="LetGo"/>, for a mount that this process has not taken over: its requests fail at once.</summary>
+    public void Abandon()
+    {
+        LetGo();
+        _device?.Dispose();
+        _helper?.Dispose();
+    }
 
     /// <summary>This process is about to die of a fault of its own.</summary>
     public void Crash() => _ = _channel.Send(KeeperMessage.Crashed);

@@ -53,4 +53,10 @@ internal enum KeeperMessage : byte
 
     /// <summary>Worker to keeper: its write log, which the next worker must find. Descriptor: its memory.</summary>
     WriteLog = 25,
+
+    /// <summary>Worker to keeper: why it fails. Text: for whoever has started the keeper.</summary>
+    Explain = 26,
+
+    /// <summary>Worker to keeper: it ends the mount, and whoever waits for it must fail. The keeper closes what it holds of it.</summary>
+    LetGo = 27,
 }

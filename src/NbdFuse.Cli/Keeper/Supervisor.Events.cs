@@ -66,6 +66,12 @@ internal sealed partial class Supervisor
                 _isUsable = true;
                 TellUsable(Encoding.UTF8.GetString(body));
                 break;
+            case KeeperMessage.Explain when !_isUsable:
+                TryExplain(Encoding.UTF8.GetString(body));
+                break;
+            case KeeperMessage.LetGo:
+                LetGo();
+                break;
             case KeeperMessage.Notify:
                 _options.Notify(Encoding.UTF8.GetString(body));
                 break;
@@ -98,6 +104,27 @@ internal sealed partial class Supervisor
         }
     }
 
+    private void TryExplain(string text)
+    {
+        try
+        {
+            _options.Explain(text);
+        }
+        catch (IOException e)
+        {
+            _options.Log(LogLevel.Warning, e.Message);
+        }
+    }
+
+    /// <summary>The worker ends the mount: what still waits for it shall fail as soon as the worker's own descriptor is closed.</summary>
+    private void LetGo()
+    {
+        _device?.Dispose();
+        _device = null;
+        _helper?.Dispose();
+        _helper = null;
+    }
+
     private void OnServing(WorkerProcess worker)
     {
         worker.ServingSinceMs = MonotonicClock.Milliseconds;
@@ -118,7 +145,7 @@ internal sealed partial class Supervisor
         WorkerProcess worker = _worker!;
         int code = worker.Process.ExitCode!.Value;
         _worker = null;
-        if (_device is null || worker.IsDone || worker.HasFailed)
+        if (_device is null || worker.IsDone || worker.HasFailed || (_options.IsDevice && !_isUsable))
         {
             OnFinalEnd(worker, code);
             return;
@@ -180,14 +207,14 @@ internal sealed partial class Supervisor
 
     private void OnSignal(int number)
     {
-        if (++_signals > 1)
+        if (!_options.IsDevice && ++_signals > 1)
         {
             Force();
             return;
         }
 
         _pendingSignal = number;
-        _endMs = MonotonicClock.Milliseconds + (long)_options.EndTimeout.TotalMilliseconds;
+        _endMs = _options.IsDevice ? long.MaxValue : MonotonicClock.Milliseconds + (long)_options.EndTimeout.TotalMilliseconds;
         if (IsServing || (_device is null && _worker is { IsThere: true }))
         {
             PassSignalOn();

@@ -14,6 +14,15 @@ internal sealed record SupervisorOptions
     /// <summary>See <see cref="Native.SpawnOptions.IoFlusher"/>.</summary>
     public bool IoFlusher { get; init; }
 
+    /// <summary>
+    /// Whether a block device stands on the mount: then a signal is a question for the worker, which may refuse to end, and
+    /// never a reason to cut anybody off; and before the device is usable a death is the end.
+    /// </summary>
+    public bool IsDevice { get; init; }
+
+    /// <summary>Hears why a worker has failed, in words for whoever has started it.</summary>
+    public Action<string> Explain { get; init; } = _ => { };
+
     /// <summary>Hears what a person should know. Must not wait.</summary>
     public required Action<LogLevel, string> Log { get; init; }
 

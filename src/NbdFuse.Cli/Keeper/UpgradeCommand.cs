@@ -1,5 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
+using NbdFuse.Attach;
+using NbdFuse.Attach.Control;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -21,6 +23,12 @@ internal static class UpgradeCommand
     public static async Task<int> RunAsync(string mountPoint)
     {
         string path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(mountPoint));
+        if (Posix.Lstat(DetachTarget.ResolveLinks(path), out FileStatus status) >= 0 && status.IsBlockDevice
+            && DeviceDrivers.Devices.Find(DetachTarget.Resolve(path).Device) is var (entry, _))
+        {
+            return await UpgradeDeviceAsync(mountPoint, entry).ConfigureAwait(false);
+        }
+
         string device = FuseMount.DeviceAt(path) ?? FuseMount.DeviceAt(Path.GetDirectoryName(path) ?? path)
             ?? throw new NbdException($"{mountPoint}: no file is mounted here by nbdfuse");
         using var patience = new CancellationTokenSource(Patience);
@@ -48,6 +56,33 @@ internal static class UpgradeCommand
         {
             throw new NbdException(
                 $"{mountPoint}: no other process serves it after {Patience.TotalSeconds} s, perhaps because its server does not answer; its users wait, and nothing is lost");
+        }
+
+        return 0;
+    }
+
+    private static async Task<int> UpgradeDeviceAsync(string device, AttachEntry entry)
+    {
+        int before = entry.Read()?.Worker ?? 0;
+        var request = new ControlRequest { Request = ControlRequest.Upgrade };
+        ControlReply? reply = await ControlClient.AskAsync(entry.SocketPath, request, Patience).ConfigureAwait(false);
+        if (reply is not { Ok: true })
+        {
+            throw new NbdException($"{device}: cannot be upgraded: {reply?.Message ?? "its process does not answer; try again"}");
+        }
+
+        long end = MonotonicClock.Milliseconds + (long)Patience.TotalMilliseconds;
+        request = new ControlRequest { Request = ControlRequest.Status };
+        while (entry.Read() is not { } state || state.Worker == before
+            || await ControlClient.AskAsync(entry.SocketPath, request, Patience).ConfigureAwait(false) is not { Status.State: "online" })
+        {
+            if (MonotonicClock.Milliseconds > end)
+            {
+                throw new NbdException(
+                    $"{device}: no other process serves it after {Patience.TotalSeconds} s, perhaps because its server does not answer; its users wait, and nothing is lost");
+            }
+
+            await Task.Delay(Pause).ConfigureAwait(false);
         }
 
         return 0;

@@ -113,14 +113,19 @@ public sealed class KeeperLoadTests
     /// <summary>Ends fio by a signal, and fails unless it has seen neither an error nor a difference.</summary>
     /// <param name="load">fio, with terse output.</param>
     /// <param name="mount">The mount.</param>
-    internal static async Task EndWithoutErrorAsync(BackgroundTool load, MountedNbdfuse mount)
+    internal static Task EndWithoutErrorAsync(BackgroundTool load, MountedNbdfuse mount) => EndWithoutErrorAsync(load, () => mount.Error);
+
+    /// <summary>Ends fio by a signal, and fails unless it has seen neither an error nor a difference.</summary>
+    /// <param name="load">fio, with terse output.</param>
+    /// <param name="log">What the served side has said.</param>
+    internal static async Task EndWithoutErrorAsync(BackgroundTool load, Func<string> log)
     {
         load.Signal("INT");
         int code = await Deadline.Within(load.WaitForExitAsync(CancellationToken.None), "fio to end");
         string result = load.Output.Split('\n').Single(line => line.StartsWith("3;", StringComparison.Ordinal));
 
         // 128 is how it ends by a signal; the error of the job is the fifth field (fio's HOWTO, "Terse output").
-        Assert.True(code is 0 or 128 && result.Split(';')[4] == "0", $"fio ended with {code}:\n{load.Output}{load.Error}\n{mount.Error}");
+        Assert.True(code is 0 or 128 && result.Split(';')[4] == "0", $"fio ended with {code}:\n{load.Output}{load.Error}\n{log()}");
         Assert.DoesNotContain("verify:", load.Error);
         Assert.DoesNotContain("io_u error", load.Error);
     }
