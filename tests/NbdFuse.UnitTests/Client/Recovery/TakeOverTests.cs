@@ -1,6 +1,5 @@
 using NbdFuse.Block;
 using NbdFuse.Client;
-using NbdFuse.Native;
 using NbdFuse.Protocol;
 using NbdFuse.TestKit;
 using Xunit;
