@@ -21,6 +21,9 @@ public sealed record AttachStatus
     /// <summary>Requests in flight.</summary>
     public int InFlight { get; init; }
 
+    /// <summary>Losses of the server, and the write log; null when nobody could be asked, or the kernel connects.</summary>
+    public RecoveryStatus? Recovery { get; init; }
+
     /// <summary>Counters per kind of request; null when nobody could be asked.</summary>
     public IReadOnlyList<OperationStatus>? Operations { get; init; }
 }

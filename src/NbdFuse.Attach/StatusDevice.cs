@@ -49,6 +49,9 @@ public sealed class StatusDevice(AttachStatus status)
     /// <summary>What the device promises; left out when nobody could be asked.</summary>
     public IReadOnlyList<Guarantee>? Guarantees => status.Guarantees;
 
+    /// <summary>Losses of the server, and the write log; left out when nobody could be asked, or the kernel connects.</summary>
+    public RecoveryStatus? Recovery => status.Recovery;
+
     /// <summary>Counters per kind of request; left out when nobody could be asked.</summary>
     public IReadOnlyList<OperationStatus>? Operations => status.Operations;
 

@@ -77,6 +77,16 @@ public static class StatusReport
             text.Append("    not in force: ").Append(Line($"{missing.Name}: {missing.Reason}")).Append('\n');
         }
 
+        if (device.Recovery is { } recovery)
+        {
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"    generation {recovery.Generation}: reconnected {recovery.Reconnects} times, {recovery.ReplayedWrites} writes sent again, write log ");
+            text.Append(recovery.WriteLogCapacity == 0
+                ? "off\n"
+                : $"{Bytes(recovery.WriteLogBytes)} of {Bytes(recovery.WriteLogCapacity)}\n");
+        }
+
         foreach (OperationStatus operation in (device.Operations ?? []).Where(operation => operation.Requests > 0))
         {
             text.Append(

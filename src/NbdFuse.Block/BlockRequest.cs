@@ -72,7 +72,10 @@ public sealed class BlockRequest
     /// The caller has been answered without this request having ended (interrupt): a request that has not been sent
     /// yet is withdrawn, one that has been sent is drained and forgotten.
     /// </summary>
-    public bool IsAbandoned { get; set; }
+    public bool IsAbandoned { get => field || Parent is { IsAbandoned: true }; set; }
+
+    /// <summary>The request on whose behalf a layer made this one, or null: who abandons that one abandons its parts.</summary>
+    public BlockRequest? Parent { get; set; }
 
     /// <summary>The payload of this Read reached its caller through <see cref="Sink"/>.</summary>
     public bool IsDelivered { get; set; }
@@ -82,6 +85,17 @@ public sealed class BlockRequest
     /// <see cref="Complete"/>.
     /// </summary>
     public int TransferError { get; set; }
+
+    /// <summary>
+    /// For the device at the bottom, from its Submit to Complete: the place in the order of submission. Not cleared by Reset.
+    /// </summary>
+    public long DeviceOrder { get; set; }
+
+    /// <summary>For the device at the bottom, from its Submit to Complete: what a FLUSH covers, or what else it notes.</summary>
+    public long DeviceMark { get; set; }
+
+    /// <summary>For the device at the bottom, from its Submit to Complete: flags of its own.</summary>
+    public int DeviceState { get; set; }
 
     /// <summary>Monotonic milliseconds at which the request entered the queue.</summary>
     public long StartedMs { get; set; }
@@ -164,6 +178,7 @@ public sealed class BlockRequest
         Token = 0;
         Owner = null;
         OwnerState = null;
+        Parent = null;
         IsAbandoned = false;
         IsDelivered = false;
         StartedMs = 0;

@@ -75,6 +75,43 @@ internal static partial class Log
     [LoggerMessage(1202, LogLevel.Information, "the export failed, all further I/O gets an error until it is unmounted: {Reason}")]
     public static partial void ExportFailed(ILogger logger, string reason);
 
+    [LoggerMessage(1205, LogLevel.Warning, "the server is lost, reconnecting: {Reason}; {Waiting} requests wait, {Bytes} bytes that were not flushed are kept")]
+    public static partial void Recovering(ILogger logger, string reason, int waiting, long bytes);
+
+    [LoggerMessage(1206, LogLevel.Warning, "the server is back after {Seconds:0.0##} s and {Attempts} attempts (generation {Generation}): {Replayed} unflushed writes repeated, {Waiting} requests sent on; it was lost because {Reason}")]
+    public static partial void Recovered(
+        ILogger logger, double seconds, int attempts, int generation, long replayed, int waiting, string reason);
+
+    [LoggerMessage(1207, LogLevel.Information, "reconnecting: {Reason}")]
+    public static partial void AttemptFailed(ILogger logger, string reason);
+
+    [LoggerMessage(1208, LogLevel.Warning, "{Reason}; waiting on")]
+    public static partial void StillWaiting(ILogger logger, string reason);
+
+    [LoggerMessage(1209, LogLevel.Warning, "the export has grown from {Before} to {Now} bytes; mount again to use the rest")]
+    public static partial void Grown(ILogger logger, ulong before, ulong now);
+
+    [LoggerMessage(1210, LogLevel.Warning, "{Connections} old connections did not close within {Seconds} s: a write that is stuck in them could still be executed by the server")]
+    public static partial void NotFenced(ILogger logger, int connections, double seconds);
+
+    [LoggerMessage(1211, LogLevel.Warning, "{Writes} writes were not flushed when the server was lost, and there is no write log: if it has crashed they may be lost, and the next flush is answered with an error")]
+    public static partial void MayHaveLost(ILogger logger, long writes);
+
+    [LoggerMessage(1212, LogLevel.Warning, "the server failed a flush with {Error}: {Bytes} bytes are kept and written again in {Seconds} s; when the log is full, writes wait")]
+    public static partial void OwnFlushFailed(ILogger logger, string error, long bytes, long seconds);
+
+    [LoggerMessage(1216, LogLevel.Warning, "nothing that was read or flushed before the server was lost can be compared now: whether it is the same disk is not certain")]
+    public static partial void NotVerified(ILogger logger);
+
+    [LoggerMessage(1213, LogLevel.Debug, "one of {Connections} connections is lost: {Reason}")]
+    public static partial void OneLost(ILogger logger, int connections, string reason);
+
+    [LoggerMessage(1214, LogLevel.Debug, "a lost connection is replaced, there are {Connections} again")]
+    public static partial void Replaced(ILogger logger, int connections);
+
+    [LoggerMessage(1215, LogLevel.Debug, "cannot replace a lost connection yet: {Reason}")]
+    public static partial void ReplacementFailed(ILogger logger, string reason);
+
     [LoggerMessage(1203, LogLevel.Error, "the server is shutting down (ESHUTDOWN): what is in flight is finished, all further I/O gets an error until it is unmounted")]
     public static partial void ServerShutsDown(ILogger logger);
 

@@ -8,8 +8,10 @@ public sealed partial class NbdExport
 {
     private static readonly TimeSpan LoopTimeout = TimeSpan.FromSeconds(10);
 
+    private readonly TaskCompletionSource<NbdFuse.Protocol.NbdException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isClosing;
     private bool _isClosed;
+    private bool _hasFailed;
 
     /// <summary>Ends a server that was started for this export, without waiting: see <see cref="NbdTransport.Abandon"/>.</summary>
     public void Abandon() => _transport.Abandon();
@@ -27,128 +29,58 @@ public sealed partial class NbdExport
         }
 
         _isClosed = true;
-        if (_loop is not null)
+        if (_loop is null)
         {
-            // First: what was posted to a mover after it has stopped would never end.
-            await RunAsync(_loop.Post, RefuseNew, RefuseNew).ConfigureAwait(false);
+            Leave(_sockets);
+            _log?.Dispose();
         }
-
-        bool isQuiet = true;
-        foreach (Mover mover in _movers)
+        else
         {
-            bool closed = await RunAsync(
-                action => mover.Post(_ => action()), () => Close(mover.Connections), () => mover.Abort(Closed())).ConfigureAwait(false);
-            if (closed)
-            {
-                mover.Stop();
-            }
-
-            isQuiet &= closed;
-        }
-
-        if (_loop is not null)
-        {
-            isQuiet &= await RunAsync(_loop.Post, CloseOwn, CloseOwn).ConfigureAwait(false);
-        }
-
-        if (isQuiet)
-        {
-            // Otherwise a thread that hangs may still use them when it wakes: better to leak than to unmap under it.
-            Free();
+            await CloseAsync().ConfigureAwait(false);
         }
 
         await _transport.DisposeAsync().ConfigureAwait(false);
+        _stop.Dispose();
     }
 
-    private static NbdDisconnectedException Closed() => new("the export was closed while requests were in flight");
-
-    private void Free()
+    private async Task CloseAsync()
     {
-        foreach (Mover mover in _movers)
+        // First: what was posted to a mover after it has stopped would never end.
+        await LoopCall.RunAsync(_loop!.Post, RefuseNew, RefuseNew, LoopTimeout).ConfigureAwait(false);
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(_reconnecting, _replacing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        bool isQuiet = true;
+        if (_set is not null)
         {
-            mover.Dispose();
+            isQuiet = await _set.CloseMoversAsync(Closed(), LoopTimeout).ConfigureAwait(false);
         }
 
-        foreach (NbdConnection connection in _small.Concat(_large))
+        isQuiet &= await LoopCall.RunAsync(_loop.Post, CloseOwn, CloseOwn, LoopTimeout).ConfigureAwait(false);
+        if (isQuiet)
         {
-            connection.Dispose();
+            // Otherwise a thread that hangs may still use them when it wakes: better to leak than to unmap under it.
+            _set?.Dispose();
+            _log?.Dispose();
+            _checkBuffer?.Dispose();
+            _probeBuffer?.Dispose();
         }
-
-        foreach (NegotiatedSocket socket in _sockets)
-        {
-            if (_loop is null)
-            {
-                NbdConnection.SayGoodbye(socket.Socket.Value);
-            }
-
-            socket.Socket.Dispose();
-        }
-    }
-
-    private static void Close(IEnumerable<NbdConnection> connections)
-    {
-        foreach (NbdConnection connection in connections)
-        {
-            if (connection.InFlight > 0)
-            {
-                connection.GiveUp(Closed());
-            }
-            else
-            {
-                connection.Disconnect();
-            }
-        }
-    }
-
-    /// <summary>Runs an action on a loop's thread, or here when that thread has ended.</summary>
-    /// <param name="post">Hands the action to the loop; false when it has ended.</param>
-    /// <param name="action">The action.</param>
-    /// <param name="afterEnd">What to do instead once the thread is gone.</param>
-    /// <returns>False when the thread is there but does not answer.</returns>
-    private static async Task<bool> RunAsync(Func<Action, bool> post, Action action, Action afterEnd)
-    {
-        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        bool posted = post(() =>
-        {
-            try
-            {
-                action();
-            }
-            finally
-            {
-                done.TrySetResult();
-            }
-        });
-        if (posted)
-        {
-            try
-            {
-                await done.Task.WaitAsync(LoopTimeout).ConfigureAwait(false);
-                return true;
-            }
-            catch (TimeoutException)
-            {
-                // A loop that died between taking the action and running it never answers, but then it refuses the next one.
-                if (post(() => { }))
-                {
-                    return false;
-                }
-            }
-        }
-
-        afterEnd();
-        return true;
     }
 
     private void RefuseNew()
     {
         _isClosing = true;
         _closedError = _closedError == 0 ? BlockErrno.EIO : _closedError;
+        _phase = ExportPhase.Closed;
+        _fence?.Cancel();
+        CancelFences();
+        DropCandidate();
+        _loop!.Cancel(this);
+        EndAllHeld();
     }
 
     private void CloseOwn()
     {
-        Close(_small.Concat(_large));
+        _set?.Close(Closed());
         EndTurn();
     }
 }

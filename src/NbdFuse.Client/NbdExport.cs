@@ -6,7 +6,9 @@ using NbdFuse.Protocol;
 namespace NbdFuse.Client;
 
 /// <summary>
-/// An open export of an NBD server, as a block device: one request is one command on one of its connections.
+/// An open export of an NBD server, as a block device: one request is one command on one of its connections. When the server
+/// is lost, requests wait until it is back (see <see cref="State"/>); what it had acknowledged and may have forgotten is
+/// written again first.
 /// </summary>
 /// <remarks>
 /// THREADING: opening and closing are control plane. Between <see cref="Start"/> and the end, requests are submitted and
@@ -22,8 +24,11 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     private readonly NbdExportOptions _options;
     private readonly ILogger _logger;
     private readonly NbdTransport _transport;
-    private readonly List<NegotiatedSocket> _sockets;
-    private readonly TaskCompletionSource<NbdException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly bool _canRecover;
+    private readonly int _wantedConnections;
+
+    // Until Start; then they belong to the connections.
+    private List<NegotiatedSocket> _sockets;
 
     private NbdExport(
         NbdTransport transport, List<NegotiatedSocket> sockets, NbdExportOptions options, ILogger logger)
@@ -34,6 +39,19 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         _logger = logger;
         Negotiated = sockets[0].Negotiated;
         Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly);
+        _connections = sockets.Count;
+        _wantedConnections = sockets.Count;
+        _canRecover = transport.Target.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
+        if (_canRecover && !options.Shared && !Info.IsReadOnly && Info.CanFlush && options.WriteLogBytes > 0)
+        {
+            _log = new WriteLog(options.WriteLogBytes, Info.MinimumBlock);
+            Info = Info with { MaximumPayload = Math.Min(Info.MaximumPayload, _log.MaximumPayload) };
+        }
+
+        if (_canRecover && !options.Shared)
+        {
+            _fingerprint = new Fingerprint(Info.MinimumBlock);
+        }
     }
 
     /// <summary>What was negotiated on the first connection.</summary>
@@ -43,9 +61,9 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     public BlockDeviceInfo Info { get; }
 
     /// <summary>Number of connections.</summary>
-    public int Connections => _sockets.Count;
+    public int Connections => Volatile.Read(ref _connections);
 
-    /// <summary>Ends when the export has become unusable, with the reason.</summary>
+    /// <summary>Ends when the export has become unusable for good (<see cref="NbdExportState.Failed"/>), with the reason.</summary>
     public Task<NbdException> Failure => _failed.Task;
 
     /// <summary>Connects, negotiates, and opens more connections when the server allows them.</summary>
@@ -64,30 +82,51 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         List<NegotiatedSocket> sockets = [];
         try
         {
-            NbdHandshakeOptions handshake = new()
-            {
-                ExportName = options.ExportName,
-                Timeout = options.HandshakeTimeout,
-            };
-            sockets.Add(await transport.OpenAsync(handshake, cancellationToken).ConfigureAwait(false));
-            if (sockets[0].Negotiated.Export.CanMultiConn && target.CanMultiConn)
-            {
-                await OpenMoreAsync(transport, handshake, sockets, options.Connections, logger, cancellationToken)
-                    .ConfigureAwait(false);
-            }
-
+            await OpenAllAsync(transport, sockets, options, anyAddress: true, logger, cancellationToken).ConfigureAwait(false);
             return new NbdExport(transport, sockets, options, logger);
         }
         catch
         {
-            foreach (NegotiatedSocket socket in sockets)
-            {
-                NbdConnection.SayGoodbye(socket.Socket.Value);
-                socket.Socket.Dispose();
-            }
-
+            Leave(sockets);
             await transport.DisposeAsync().ConfigureAwait(false);
             throw;
+        }
+    }
+
+    /// <summary>Opens one connection, and the others that are wanted and allowed, into a list that is the caller's, also on failure.</summary>
+    private static async Task OpenAllAsync(
+        NbdTransport transport,
+        List<NegotiatedSocket> sockets,
+        NbdExportOptions options,
+        bool anyAddress,
+        ILogger logger,
+        CancellationToken cancellationToken)
+    {
+        NbdHandshakeOptions handshake = HandshakeOf(options);
+        Task<NegotiatedSocket> first = anyAddress
+            ? transport.OpenAsync(handshake, cancellationToken)
+            : transport.OpenAgainAsync(handshake, cancellationToken);
+        sockets.Add(await first.ConfigureAwait(false));
+        if (sockets[0].Negotiated.Export.CanMultiConn && transport.Target.CanMultiConn)
+        {
+            await OpenMoreAsync(transport, handshake, sockets, options.Connections, logger, cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
+    private static NbdHandshakeOptions HandshakeOf(NbdExportOptions options) => new()
+    {
+        ExportName = options.ExportName,
+        Timeout = options.HandshakeTimeout,
+    };
+
+    /// <summary>Says goodbye on connections that are not used after all.</summary>
+    private static void Leave(IEnumerable<NegotiatedSocket> sockets)
+    {
+        foreach (NegotiatedSocket socket in sockets)
+        {
+            _ = NbdConnection.SayGoodbye(socket.Socket.Value);
+            socket.Socket.Dispose();
         }
     }
 

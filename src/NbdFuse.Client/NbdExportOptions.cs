@@ -24,6 +24,34 @@ public sealed record NbdExportOptions
     /// <summary>Time for one handshake.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long a lost server is searched for before <see cref="OnTimeout"/>. <see cref="Timeout.InfiniteTimeSpan"/>, the default:
+    /// for as long as it takes. Zero: not at all, its loss is an error at once. A target that can't be connected to again
+    /// (<see cref="NbdTarget.CanReconnect"/>) is treated as with zero.
+    /// </summary>
+    public TimeSpan ReconnectTimeout { get; init; } = Timeout.InfiniteTimeSpan;
+
+    /// <summary>What happens when <see cref="ReconnectTimeout"/> has passed.</summary>
+    public NbdTimeoutAction OnTimeout { get; init; }
+
+    /// <summary>
+    /// Others change the export at the same time. Then what a crashed server forgot is not written again, which might destroy
+    /// newer data of others, and an export with other content is not taken for another one.
+    /// </summary>
+    public bool Shared { get; init; }
+
+    /// <summary>
+    /// Bytes of acknowledged and not yet flushed writes that are kept for a server that crashes, 0 for none, else at least
+    /// 256 KiB. Off for exports that are read-only, or that know no FLUSH, by which alone it could be emptied.
+    /// </summary>
+    public long WriteLogBytes { get; init; } = 16L << 20;
+
+    /// <summary>
+    /// How long the server may take to let go of a connection on which changes were under way, before they are sent again on
+    /// another one.
+    /// </summary>
+    public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Deadlines and liveness of connections.</summary>
     public NbdTransportOptions Transport { get; init; } = new();
 }

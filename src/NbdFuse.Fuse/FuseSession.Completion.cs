@@ -138,6 +138,11 @@ public sealed partial class FuseSession
         slot.Opcode = header.Opcode;
         slot.Buffer = buffer;
         slot.Unique = header.Unique;
+        if (_options.RequestTimeoutMs > 0)
+        {
+            Tick();
+        }
+
         return true;
     }
 

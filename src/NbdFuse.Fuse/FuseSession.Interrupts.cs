@@ -6,7 +6,11 @@ namespace NbdFuse.Fuse;
 
 public sealed partial class FuseSession
 {
+    /// <summary>Bytes to zero or trim for which a request gets its time once more.</summary>
+    private const long BytesPerTimeout = 128L << 20;
+
     private bool _ticking;
+    private bool _hasWarned;
 
     /// <inheritdoc/>
     void ITimerTarget.OnTimer(long nowMs)
@@ -21,10 +25,66 @@ public sealed partial class FuseSession
             }
         }
 
+        if (_options.RequestTimeoutMs > 0)
+        {
+            waiting |= EndOverdue(nowMs);
+        }
+
         if (waiting)
         {
             Tick();
         }
+    }
+
+    /// <summary>Answers requests that have grown too old, or speaks of them.</summary>
+    /// <returns>True while there are requests that may grow too old.</returns>
+    private bool EndOverdue(long nowMs)
+    {
+        bool waiting = _parkedCount > 0;
+        int overdue = 0;
+        for (int tag = 0; tag < _states.Length; tag++)
+        {
+            if (!_states[tag].Active || _states[tag].Request!.IsAbandoned)
+            {
+                continue;
+            }
+
+            BlockRequest request = _states[tag].Request!;
+            long more = request.Operation is BlockOperation.WriteZeroes or BlockOperation.Trim ? request.Length / BytesPerTimeout : 0;
+            if (nowMs - request.StartedMs < _options.RequestTimeoutMs * (1 + more))
+            {
+                waiting = true;
+                continue;
+            }
+
+            overdue++;
+            waiting |= _options.RequestTimeoutWaits;
+            if (!_options.RequestTimeoutWaits)
+            {
+                AnswerEarly(tag, Errno.ETIMEDOUT);
+            }
+        }
+
+        for (int i = _parkedCount - 1; i >= 0; i--)
+        {
+            if (nowMs - _parked[i].ReadMs >= _options.RequestTimeoutMs)
+            {
+                overdue++;
+                if (!_options.RequestTimeoutWaits)
+                {
+                    AnswerParked(i, Errno.ETIMEDOUT);
+                }
+            }
+        }
+
+        if (overdue > 0 && !_hasWarned)
+        {
+            LogOverdue(_logger, overdue, _options.RequestTimeoutMs / 1000.0, _options.RequestTimeoutWaits ? "they wait on" : "they get an error");
+        }
+
+        // Once for all that grow old together.
+        _hasWarned = overdue > 0;
+        return waiting;
     }
 
     /// <summary>

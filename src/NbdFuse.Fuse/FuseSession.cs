@@ -140,6 +140,9 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     [LoggerMessage(Level = LogLevel.Warning, Message = "the kernel sent a FUSE request that makes no sense: opcode {Opcode}, {Length} bytes")]
     private static partial void LogMalformed(ILogger logger, uint opcode, int length);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} requests have waited for the server for {Seconds} s (--request-timeout): {Then}")]
+    private static partial void LogOverdue(ILogger logger, int count, double seconds, string then);
+
     [LoggerMessage(Level = LogLevel.Warning, Message = "the kernel refused an answer to a FUSE request: errno {Errno}")]
     private static partial void LogRefused(ILogger logger, int errno);
 }

@@ -21,6 +21,15 @@ public sealed record FuseSessionOptions
     /// <summary>Milliseconds between two looks at interrupted requests that are still too young.</summary>
     public int InterruptTickMs { get; init; } = 1000;
 
+    /// <summary>
+    /// Age in milliseconds from which a request is answered ETIMEDOUT, unless <see cref="RequestTimeoutWaits"/>; 0 for never. One
+    /// that zeroes or trims gets as much again for each 128 MiB. What was sent is not undone by it, and may still happen.
+    /// </summary>
+    public long RequestTimeoutMs { get; init; }
+
+    /// <summary>A request that has grown too old is spoken of in the log, and waits on.</summary>
+    public bool RequestTimeoutWaits { get; init; }
+
     /// <summary>Milliseconds without a large payload after which the memory that large payloads took is given back.</summary>
     public int TrimAfterMs { get; init; } = 1000;
 

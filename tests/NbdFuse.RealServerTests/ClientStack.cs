@@ -38,8 +38,12 @@ internal sealed class ClientStack : IAsyncDisposable
     /// <summary>Commands that all connections have sent.</summary>
     public long Sent => Export.RequestsPerConnection.Sum();
 
-    public static Task<ClientStack> OpenAsync(RealServer server, int connections = 1, bool readOnly = false) =>
-        OpenAsync(server.Uri, new NbdExportOptions { Connections = connections, ReadOnly = readOnly });
+    /// <summary>The loss of the server is an error at once.</summary>
+    public static NbdExportOptions NoReconnect { get; } = new() { Connections = 1, ReconnectTimeout = TimeSpan.Zero };
+
+    public static Task<ClientStack> OpenAsync(RealServer server, int connections = 1, bool readOnly = false, bool reconnect = true) =>
+        OpenAsync(
+            server.Uri, (reconnect ? new NbdExportOptions() : NoReconnect) with { Connections = connections, ReadOnly = readOnly });
 
     public static async Task<ClientStack> OpenAsync(string uri, NbdExportOptions? options = null) =>
         new(await ConnectAsync(uri, options));

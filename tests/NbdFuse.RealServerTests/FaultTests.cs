@@ -101,7 +101,7 @@ public sealed class FaultTests
         await using var proxy = new FaultProxy(server);
         int handshake = await HandshakeBytesAsync(proxy, toClient: true);
         proxy.ToClient = _ => new() { CorruptAt = handshake + index };
-        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri);
+        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri, ClientStack.NoReconnect);
 
         // The second read makes a reply follow whose place a wrong length has moved.
         Task<byte[]> second = stack.ReadAsync(1 << 20, 8192);
@@ -123,7 +123,7 @@ public sealed class FaultTests
         await using var proxy = new FaultProxy(server);
         int handshake = await HandshakeBytesAsync(proxy, toClient: false);
         proxy.ToServer = _ => new() { CorruptAt = handshake + index };
-        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri);
+        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri, ClientStack.NoReconnect);
         Assert.Equal(BlockErrno.EIO, await stack.ReadErrorAsync(0, 4096));
         NbdException reason = await stack.FailureAsync();
         Assert.True(index < 4 ? reason is NbdDisconnectedException : reason is NbdProtocolException, reason.Message);
@@ -225,7 +225,7 @@ public sealed class FaultTests
         int handshake = await HandshakeBytesAsync(proxy, toClient: false);
         int first = proxy.Connections;
         proxy.ToServer = number => number == first + 1 ? new() { DropAfter = handshake + 28, Reset = reset } : FaultPlan.None;
-        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri, new() { Connections = 4 });
+        await using ClientStack stack = await ClientStack.OpenAsync(proxy.Uri, ClientStack.NoReconnect with { Connections = 4 });
         CountedRequest[] requests =
             [.. Enumerable.Range(0, 64).Select(i => stack.SubmitAsync(BlockOperation.Read, 0, i * 131072, i % 2 == 0 ? 4096 : 131072))];
         int[] errors = await stack.WithinAsync(Task.WhenAll(requests.Select(r => r.Ended)), "the requests to end");
@@ -252,7 +252,7 @@ public sealed class FaultTests
         ClientStack stack;
         try
         {
-            stack = await ClientStack.OpenAsync(proxy.Uri);
+            stack = await ClientStack.OpenAsync(proxy.Uri, ClientStack.NoReconnect);
         }
         catch (NbdException error)
         {

@@ -123,7 +123,7 @@ public sealed class GeometryTests
         await using RealServer server = await RealServers.Nbdkit(
             "--filter=blocksize-policy", "memory", $"{(5 << 20) + 3}", "blocksize-error-policy=error", $"blocksize-minimum={minimum}",
             $"blocksize-preferred={preferred}", $"blocksize-maximum={maximum}");
-        await using ClientStack stack = await ClientStack.OpenAsync(server, 4);
+        await using ClientStack stack = await ClientStack.OpenAsync(server.Uri, new() { WriteLogBytes = 64 << 20 });
         BlockDeviceInfo info = stack.Export.Info;
         Assert.Equal((int)minimum, info.MinimumBlock);
         Assert.Equal((int)preferred, info.PreferredBlock);

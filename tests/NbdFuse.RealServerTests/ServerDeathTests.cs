@@ -20,7 +20,7 @@ public sealed class ServerDeathTests
         RealServerKind kind, ServerTransport transport, int connections)
     {
         await using RealServer server = await RealServers.StartAsync(kind, new() { Transport = transport });
-        await using ClientStack stack = await ClientStack.OpenAsync(server, connections);
+        await using ClientStack stack = await ClientStack.OpenAsync(server, connections, reconnect: false);
         await stack.WriteAsync(0, PatternData.Create(1, 0, 4096));
         await stack.FlushAsync();
 
@@ -60,7 +60,7 @@ public sealed class ServerDeathTests
     public async Task A_server_that_is_stopped_is_noticed_without_a_request(RealServerKind kind)
     {
         await using RealServer server = await RealServers.StartAsync(kind);
-        await using ClientStack stack = await ClientStack.OpenAsync(server, 4);
+        await using ClientStack stack = await ClientStack.OpenAsync(server, 4, reconnect: false);
         await stack.ReadAsync(0, 4096);
         await server.StopAsync();
         if (kind == RealServerKind.NbdServer)
@@ -80,7 +80,7 @@ public sealed class ServerDeathTests
     public async Task A_polite_shutdown_ends_requests_in_flight_and_says_why(int connections)
     {
         await using RealServer server = await RealServers.Nbdkit("--filter=delay", "memory", "16M", "rdelay=600");
-        await using ClientStack stack = await ClientStack.OpenAsync(server, connections);
+        await using ClientStack stack = await ClientStack.OpenAsync(server, connections, reconnect: false);
         CountedRequest[] requests =
             [.. Enumerable.Range(0, 12).Select(i => stack.SubmitAsync(BlockOperation.Read, 0, i * 65536, i % 2 == 0 ? 4096 : 65536))];
         await Deadline.Until(() => stack.Sent >= requests.Length, "the requests to go out");

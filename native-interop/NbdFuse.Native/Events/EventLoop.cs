@@ -63,8 +63,9 @@ public sealed partial class EventLoop : IDisposable
     /// <summary>Starts the thread. It is a background thread: it does not keep the process alive.</summary>
     public void Start()
     {
-        _started = true;
+        // In this order: a thread that could not be started is not waited for.
         _thread.Start();
+        _started = true;
     }
 
     /// <summary>Registers a descriptor. It must be removed before it is closed.</summary>

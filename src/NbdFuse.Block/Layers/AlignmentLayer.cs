@@ -203,6 +203,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         int length = (int)Math.Min(_block, _size - offset);
         request.Reset();
+        request.Parent = _contexts[index].Parent;
         request.Operation = operation;
         request.Flags = flags;
         request.Offset = offset;
@@ -222,6 +223,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         BlockRequest parent = context.Parent!;
         BlockRequest request = context.MiddleRequest;
         request.Reset();
+        request.Parent = parent;
         request.Operation = parent.Operation;
         request.Flags = parent.Flags;
         request.Offset = context.MiddleStart;

@@ -177,6 +177,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
         {
             BlockRequest child = context.Child;
             child.Reset();
+            child.Parent = parent;
             child.Operation = BlockOperation.Write;
             child.Flags = _info.CanFua ? parent.Flags & BlockRequestFlags.Fua : BlockRequestFlags.None;
             child.Offset = context.Next;
@@ -193,6 +194,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
             context.NeedsFlush = false;
             BlockRequest child = context.Child;
             child.Reset();
+            child.Parent = parent;
             child.Operation = BlockOperation.Flush;
             child.Push(this, index);
             _lower.Submit(child);

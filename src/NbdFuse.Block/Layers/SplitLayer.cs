@@ -146,6 +146,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         {
             BlockRequest piece = context.Take();
             long length = Math.Min(limit, parent.End - context.Next);
+            piece.Parent = parent;
             piece.Operation = parent.Operation;
             piece.Flags = parent.Flags;
             piece.Offset = context.Next;

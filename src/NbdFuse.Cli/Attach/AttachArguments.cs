@@ -1,3 +1,4 @@
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -25,6 +26,9 @@ internal sealed record AttachArguments
 
     /// <summary>Connections, 1 to 1024.</summary>
     public int Connections { get; init; } = NbdfuseArguments.DefaultConnections;
+
+    /// <summary>What to do when the server is lost; the rest of these options is set elsewhere. Not of the driver nbd.</summary>
+    public NbdExportOptions Recovery { get; init; } = new();
 
     /// <summary>What is asked of the driver nbd alone.</summary>
     public NbdDriverOptions Nbd { get; init; } = new();

@@ -267,6 +267,7 @@ internal sealed class AttachDaemon : IDisposable
             Guarantees = [.. _protection, .. _driver.Guarantees],
             CompiledMethods = JitInfo.GetCompiledMethodCount(),
             InFlight = _driver.InFlight,
+            Recovery = _driver.Recovery,
             Operations = _driver.Operations,
         };
     }

@@ -33,7 +33,7 @@ internal sealed record DriverContext(
     /// <returns>The export; the caller owns it.</returns>
     public Task<NbdExport> OpenExportAsync(CancellationToken interrupted) => NbdExport.OpenAsync(
         Target,
-        new NbdExportOptions
+        Arguments.Recovery with
         {
             ExportName = Arguments.Uri.ExportName,
             ReadOnly = IsReadOnly,

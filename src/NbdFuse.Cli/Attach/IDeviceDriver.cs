@@ -27,6 +27,9 @@ internal interface IDeviceDriver : IAsyncDisposable
     /// <summary>Why requests wait at present for the server to come back; null when they do not.</summary>
     string? Outage => null;
 
+    /// <summary>What was done to survive losses of the server; null when that is not this process's business.</summary>
+    RecoveryStatus? Recovery => null;
+
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     int InFlight { get; }
 

@@ -31,6 +31,12 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public Task<NbdException> ServerLost => _export!.Failure;
 
     /// <inheritdoc/>
+    public string? Outage => _export?.Outage;
+
+    /// <inheritdoc/>
+    public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
+
+    /// <inheritdoc/>
     public int InFlight => _mounted?.InFlight ?? 0;
 
     /// <inheritdoc/>

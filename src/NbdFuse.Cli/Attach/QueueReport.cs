@@ -1,5 +1,6 @@
 using NbdFuse.Attach;
 using NbdFuse.Block;
+using NbdFuse.Client;
 
 namespace NbdFuse.Cli;
 
@@ -26,6 +27,11 @@ internal static class QueueReport
             statistics.Errors(operation.Operation),
             Latency(statistics, operation.Operation))),
     ];
+
+    /// <summary>What an export has gone through.</summary>
+    /// <param name="export">The export.</param>
+    public static RecoveryStatus RecoveryOf(NbdExport export) =>
+        new(export.Generation, export.Reconnects, export.ReplayedWrites, export.WriteLogBytes, export.WriteLogCapacity);
 
     private static LatencyStatus? Latency(RequestQueueStatistics statistics, BlockOperation operation)
     {

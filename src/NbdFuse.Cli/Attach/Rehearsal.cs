@@ -10,8 +10,8 @@ using NbdFuse.Server;
 namespace NbdFuse.Cli;
 
 /// <summary>
-/// Goes once through what a daemon may have to do later, with a server of its own: every kind of request, the loss of the server,
-/// every message, every answer of the control socket. The little code that is not precompiled is compiled by that, before somebody
+/// Goes once through what a daemon may have to do later, with a server of its own: every kind of request, the loss of the server
+/// and its return, every message, every answer of the control socket. The little code that is not precompiled is compiled by that, before somebody
 /// depends on the device: later the compiler would need memory when there may be none, and files that may hang.
 /// </summary>
 internal static class Rehearsal
@@ -64,27 +64,68 @@ internal static class Rehearsal
     private static async Task ServeAsync(string path, ILoggerFactory loggers)
     {
         using var memory = new MemoryExport(Size);
-        var server = new NbdServer(new NbdServerOptions { Exports = [new NbdServerExport { Backend = memory }] });
+        await LoseAsync(path, memory, Timeout.InfiniteTimeSpan, loggers).ConfigureAwait(false);
+        await LoseAsync(path, memory, TimeSpan.Zero, loggers).ConfigureAwait(false);
+    }
+
+    /// <summary>Serves requests of all kinds, and loses the server.</summary>
+    /// <param name="path">Where the server is.</param>
+    /// <param name="memory">Its disk.</param>
+    /// <param name="reconnectTimeout">Zero: requests fail then. Otherwise the server comes back, and gets a write again.</param>
+    /// <param name="loggers">The log.</param>
+    private static async Task LoseAsync(string path, MemoryExport memory, TimeSpan reconnectTimeout, ILoggerFactory loggers)
+    {
+        NbdServer? server = await StartAsync(path, memory).ConfigureAwait(false);
         RehearsedExport? rehearsed = null;
         try
         {
-            await server.StartAsync(new UnixDomainSocketEndPoint(path)).ConfigureAwait(false);
-            NbdExport export = await NbdExport.OpenAsync(
-                new UnixTarget(path), new NbdExportOptions { Connections = 1, Movers = 0 }, loggers.CreateLogger("nbd")).ConfigureAwait(false);
+            var options = new NbdExportOptions { Connections = 1, Movers = 0, ReconnectTimeout = reconnectTimeout };
+            NbdExport export = await NbdExport.OpenAsync(new UnixTarget(path), options, loggers.CreateLogger("nbd")).ConfigureAwait(false);
             rehearsed = new RehearsedExport(export);
             foreach (BlockOperation operation in Enum.GetValues<BlockOperation>())
             {
                 await rehearsed.RunAsync(operation).ConfigureAwait(false);
             }
+
+            await rehearsed.RunAsync(BlockOperation.Write).ConfigureAwait(false);
+            await server.DisposeAsync().ConfigureAwait(false);
+            server = null;
+            if (reconnectTimeout != TimeSpan.Zero)
+            {
+                server = await StartAsync(path, memory).ConfigureAwait(false);
+            }
+
+            await rehearsed.RunAsync(BlockOperation.Write).ConfigureAwait(false);
+            await rehearsed.RunAsync(BlockOperation.Read).ConfigureAwait(false);
+            await rehearsed.RunAsync(BlockOperation.Flush).ConfigureAwait(false);
         }
         finally
         {
+            if (rehearsed is not null)
+            {
+                await rehearsed.DisposeAsync().ConfigureAwait(false);
+            }
+
+            if (server is not null)
+            {
+                await server.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static async Task<NbdServer> StartAsync(string path, MemoryExport memory)
+    {
+        var server = new NbdServer(new NbdServerOptions { Exports = [new NbdServerExport { Backend = memory }] });
+        try
+        {
+            await server.StartAsync(new UnixDomainSocketEndPoint(path)).ConfigureAwait(false);
+        }
+        catch
+        {
             await server.DisposeAsync().ConfigureAwait(false);
+            throw;
         }
 
-        // Without its server.
-        await rehearsed.RunAsync(BlockOperation.Write).ConfigureAwait(false);
-        await rehearsed.RunAsync(BlockOperation.Read).ConfigureAwait(false);
-        await rehearsed.DisposeAsync().ConfigureAwait(false);
+        return server;
     }
 }

@@ -78,6 +78,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
             uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
+        var recovery = new RecoveryVerbOptions();
+        recovery.AddTo(command);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -100,6 +102,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 Foreground = result.GetValue(foreground),
                 Entry = result.GetValue(entry),
                 Nbd = nbd.Read(result),
+                Recovery = recovery.Read(result),
                 IsPrepared = result.GetValue(prepared),
                 Words = [.. words.Skip(1)],
             };

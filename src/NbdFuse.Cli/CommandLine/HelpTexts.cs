@@ -35,6 +35,16 @@ internal static class HelpTexts
             --movers N         threads for large payloads
             --cache SIZE       memory for hot blocks (default: 0, none)
             --readahead SIZE   memory for reading ahead (default: 0, none)
+            --reconnect-timeout SECONDS|never
+                               how long a lost server is waited for (default: never
+                               give up; 0: its loss is an error at once)
+            --request-timeout SECONDS
+                               answer older requests with an error (default: off)
+            --on-timeout=error|wait
+                               what happens then (default: error; wait: only say so)
+            --write-log SIZE   unflushed writes kept for a server that crashes
+                               (default: 16M; 0: none)
+            --shared           others write to the export, too: no write log
             -q, --quiet        log errors only
             --debug            show stack traces of errors
 

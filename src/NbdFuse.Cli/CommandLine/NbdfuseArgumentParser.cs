@@ -33,14 +33,24 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
+        new(OptionId.OnTimeout, Long: "on-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
         new(OptionId.Quiet, 'q', "quiet", IsOwn: true),
         new(OptionId.ReadAhead, Long: "readahead", TakesArgument: true, IsOwn: true),
+        new(OptionId.ReconnectTimeout, Long: "reconnect-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.RequestTimeout, Long: "request-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.Shared, Long: "shared", IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
+        new(OptionId.WriteLog, Long: "write-log", TakesArgument: true, IsOwn: true),
     ];
 
     /// <summary>The most threads that --movers takes.</summary>
     internal const int MaximumMovers = 16;
+
+    // A month: longer than anybody waits, and far from every overflow.
+    private const int MaximumSeconds = 31 * 24 * 3600;
+    private const long MinimumWriteLog = 256 * 1024;
+    private const long MaximumWriteLog = 1L << 30;
 
     private static readonly GetoptParser Getopt = new(Options);
 
@@ -134,6 +144,11 @@ internal static class NbdfuseArgumentParser
         },
         OptionId.Cache => result with { CacheBytes = ReadCacheSize("--cache", argument!) },
         OptionId.ReadAhead => result with { ReadAheadBytes = ReadCacheSize("--readahead", argument!) },
+        OptionId.ReconnectTimeout => result with { ReconnectTimeout = ReadReconnectTimeout(argument!) },
+        OptionId.RequestTimeout => result with { RequestTimeout = ReadSeconds("--request-timeout", argument!, string.Empty) },
+        OptionId.OnTimeout => result with { OnTimeout = ReadOnTimeout(argument!) },
+        OptionId.WriteLog => result with { WriteLogBytes = ReadWriteLog(argument!) },
+        OptionId.Shared => result with { Shared = true },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
 
@@ -142,6 +157,37 @@ internal static class NbdfuseArgumentParser
             && (bytes == 0 || bytes is >= BlockCacheOptions.MinimumBytes and <= BlockCacheOptions.MaximumBytes)
             ? bytes
             : throw new UsageException($"{option} is 0, or a size from 1M to 1T such as 64M, not \"{text}\"", showUsage: false);
+
+    private static TimeSpan ReadSeconds(string option, string text, string alternative) =>
+        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds <= MaximumSeconds
+            ? TimeSpan.FromSeconds(seconds)
+            : throw new UsageException(
+                $"{option} is a number of seconds from 0 to {MaximumSeconds}{alternative}, not \"{text}\"", showUsage: false);
+
+    /// <summary>Reads the value of --reconnect-timeout.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static TimeSpan ReadReconnectTimeout(string text) =>
+        text == "never" ? Timeout.InfiniteTimeSpan : ReadSeconds("--reconnect-timeout", text, " or \"never\"");
+
+    /// <summary>Reads the value of --on-timeout.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static NbdTimeoutAction ReadOnTimeout(string text) => text switch
+    {
+        "error" => NbdTimeoutAction.Error,
+        "wait" => NbdTimeoutAction.Wait,
+        _ => throw new UsageException($"--on-timeout is \"error\" or \"wait\", not \"{text}\"", showUsage: false),
+    };
+
+    /// <summary>Reads the value of --write-log.</summary>
+    /// <param name="text">The value.</param>
+    /// <exception cref="UsageException">It is wrong.</exception>
+    internal static long ReadWriteLog(string text) =>
+        SizeText.TryParse(text, out long bytes) && (bytes == 0 || bytes is >= MinimumWriteLog and <= MaximumWriteLog)
+            ? bytes
+            : throw new UsageException(
+                $"--write-log is a size from 256K to 1G, such as 16M, or 0 for none, not \"{text}\"", showUsage: false);
 
     private static int ReadConnections(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint connections)

@@ -12,6 +12,9 @@ internal sealed record NbdfuseArguments
     /// <summary>The most connections that -C takes.</summary>
     public const int MaximumConnections = 1024;
 
+    /// <summary>Bytes of the write log when --write-log is not given.</summary>
+    public const long DefaultWriteLogBytes = 16L << 20;
+
     /// <summary>What to do; the members below matter for <see cref="NbdfuseAction.Mount"/> only.</summary>
     public NbdfuseAction Action { get; init; }
 
@@ -62,6 +65,21 @@ internal sealed record NbdfuseArguments
 
     /// <summary>Bytes of memory for reading ahead (--readahead), 0 for none, or null to leave it to the program.</summary>
     public long? ReadAheadBytes { get; init; }
+
+    /// <summary>How long a lost server is searched for (--reconnect-timeout): infinite, or zero for not at all.</summary>
+    public TimeSpan ReconnectTimeout { get; init; } = Timeout.InfiniteTimeSpan;
+
+    /// <summary>Age at which a request gets an error (--request-timeout); zero for none.</summary>
+    public TimeSpan RequestTimeout { get; init; }
+
+    /// <summary>What the end of either time means (--on-timeout).</summary>
+    public NbdTimeoutAction OnTimeout { get; init; }
+
+    /// <summary>Bytes of the write log (--write-log); 0 for none.</summary>
+    public long WriteLogBytes { get; init; } = DefaultWriteLogBytes;
+
+    /// <summary>Others change the export at the same time (--shared).</summary>
+    public bool Shared { get; init; }
 
     /// <summary>What was odd about the arguments: lines for the log.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];

@@ -57,6 +57,21 @@ internal enum OptionId
     /// <summary>--readahead.</summary>
     ReadAhead,
 
+    /// <summary>--reconnect-timeout.</summary>
+    ReconnectTimeout,
+
+    /// <summary>--request-timeout.</summary>
+    RequestTimeout,
+
+    /// <summary>--on-timeout.</summary>
+    OnTimeout,
+
+    /// <summary>--write-log.</summary>
+    WriteLog,
+
+    /// <summary>--shared.</summary>
+    Shared,
+
     /// <summary>--export.</summary>
     Export,
 }

@@ -38,8 +38,17 @@ internal static partial class CommandLog
     [LoggerMessage(5012, LogLevel.Warning, "{Path}: cannot close the export: {Reason}")]
     public static partial void CloseFailed(ILogger logger, string path, string reason);
 
-    [LoggerMessage(5013, LogLevel.Debug, "cannot tell what the export holds: {Reason}")]
+    [LoggerMessage(5016, LogLevel.Debug, "cannot tell what the export holds: {Reason}")]
     public static partial void NoContent(ILogger logger, string reason);
+
+    [LoggerMessage(5013, LogLevel.Debug, "{Target} is not connected to again when it is lost: reads and writes fail then")]
+    public static partial void CannotReconnect(ILogger logger, string target);
+
+    [LoggerMessage(5014, LogLevel.Information, "the export is shared: what a server that crashes forgets is not written again")]
+    public static partial void Shared(ILogger logger);
+
+    [LoggerMessage(5015, LogLevel.Information, "the server knows no FLUSH, so there is no write log: what a server that crashes forgets is lost")]
+    public static partial void NoWriteLog(ILogger logger);
 
     [LoggerMessage(5009, LogLevel.Information, "listening at {Uri}")]
     public static partial void Listening(ILogger logger, string uri);

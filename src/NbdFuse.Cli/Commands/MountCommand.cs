@@ -93,6 +93,10 @@ internal static class MountCommand
             ReadOnly = options.IsReadOnly,
             Connections = arguments.Target!.CanMultiConn ? arguments.Connections : 1,
             Movers = arguments.Movers ?? -1,
+            ReconnectTimeout = arguments.ReconnectTimeout,
+            OnTimeout = arguments.OnTimeout,
+            WriteLogBytes = arguments.WriteLogBytes,
+            Shared = arguments.Shared,
         };
         return await NbdExport.OpenAsync(arguments.Target, exportOptions, loggers.CreateLogger("nbd"), signals.Token).ConfigureAwait(false);
     }
@@ -103,6 +107,19 @@ internal static class MountCommand
         if (info.ExportSize != info.Size)
         {
             CommandLog.TailUnreachable(logger, info.ExportSize, info.Size, info.MinimumBlock);
+        }
+
+        if (!arguments.Target!.CanReconnect)
+        {
+            CommandLog.CannotReconnect(logger, arguments.Target.ToString());
+        }
+        else if (arguments.Shared)
+        {
+            CommandLog.Shared(logger);
+        }
+        else if (arguments.WriteLogBytes > 0 && export.WriteLogCapacity == 0 && !info.IsReadOnly && arguments.ReconnectTimeout != TimeSpan.Zero)
+        {
+            CommandLog.NoWriteLog(logger);
         }
 
         CommandLog.Mounted(
@@ -143,6 +160,7 @@ internal static class MountCommand
             }
 
             SystemdNotifier.Notify($"READY=1\nSTATUS=serving {target.FilePath}", logger);
+            mounted.StateChanged += change => Tell(change, target, logger);
         }
 
         if (await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
@@ -165,6 +183,20 @@ internal static class MountCommand
         return signal is { } number
             ? await EndBySignalAsync(mounted, target, number, logger, error).ConfigureAwait(false)
             : await EndByUnmountAsync(mounted, target, logger).ConfigureAwait(false);
+    }
+
+    private static void Tell(NbdExportStateChange change, MountTarget target, ILogger logger)
+    {
+        string? status = change.To switch
+        {
+            NbdExportState.Recovering => $"waiting for the server of {target.FilePath}: {change.Cause}",
+            NbdExportState.Ready => $"serving {target.FilePath}",
+            _ => null,
+        };
+        if (status is not null)
+        {
+            SystemdNotifier.Notify($"STATUS={status}", logger);
+        }
     }
 
     private static async Task<bool> BecomesUsableAsync(MountedExport mounted, TerminationSignals signals)
@@ -231,7 +263,7 @@ internal static class MountCommand
         catch (TimeoutException)
         {
             throw new NbdException(
-                $"{target.FilePath}: terminated by signal {signal} ({name}), but the server did not answer within {DrainTimeout.TotalSeconds} s: what was written last may be lost");
+                $"{target.FilePath}: terminated by signal {signal} ({name}), but the server did not answer within {DrainTimeout.TotalSeconds} s: what was written last may be lost{mounted.Loss}");
         }
 
         if (!mounted.Ended.IsCompleted)
@@ -256,13 +288,18 @@ internal static class MountCommand
         if (result != 0)
         {
             throw new NbdException(
-                $"{target.FilePath}: the last flush failed: {Errno.Describe(result)}; what was written since the last fsync or close may be lost");
+                $"{target.FilePath}: the last flush failed: {Errno.Describe(result)}; what was written since the last fsync or close may be lost{mounted.Loss}");
         }
     }
 
     // Linux errno. Success also when there was nothing to flush: then a lost server has lost nothing.
     private static async Task<int> TryFlushAsync(MountedExport mounted)
     {
+        if (mounted.IsStalled && !mounted.HasUnflushedWrites)
+        {
+            return 0;
+        }
+
         int result;
         try
         {

@@ -29,6 +29,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly ExportCache? _cache;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task _told = Task.CompletedTask;
     private bool _isDisposed;
 
     /// <summary>Joins an open export and a mount; nothing is served before <see cref="Start"/>.</summary>
@@ -50,7 +51,9 @@ internal sealed class MountedExport : IAsyncDisposable
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
         IBlockDevice stack = DeviceStack.Build(export, ready, QueueCapacity);
-        _cache = ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
+
+        // What others write must be seen: with them there is no cache.
+        _cache = arguments.Shared ? null : ExportCache.Over(stack, ready, arguments.CacheBytes, arguments.ReadAheadBytes);
         var bounds = new RequestQueueOptions { Capacity = QueueCapacity };
         _queue = new RequestQueue(_cache?.Device ?? stack, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(QueueCapacity + FuseSession.SpareBuffers);
@@ -70,9 +73,27 @@ internal sealed class MountedExport : IAsyncDisposable
                 FileName = mount.Target.FileName,
                 Punch = arguments.Punch,
                 Spin = spin,
+                RequestTimeoutMs = (long)arguments.RequestTimeout.TotalMilliseconds,
+                RequestTimeoutWaits = arguments.OnTimeout == NbdTimeoutAction.Wait,
             },
-            loggers.CreateLogger("fuse"));
+            loggers.CreateLogger("fuse"))
+        {
+            IsStalled = () => export.State == NbdExportState.Recovering,
+        };
+
+        // Not on the loop, which nothing that is told of it may hold up; one after the other.
+        export.StateChanged += change => _told = _told.ContinueWith(
+            _ => StateChanged?.Invoke(change), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
+
+    /// <summary>Raised, on a thread of the pool and one after the other, when the server is lost and when it is back.</summary>
+    public event Action<NbdExportStateChange>? StateChanged;
+
+    /// <summary>Whether the server is lost and searched for: requests wait.</summary>
+    public bool IsStalled => _export.State == NbdExportState.Recovering;
+
+    /// <summary>What is lost when this ends now, as the end of a message; empty when the server has all that it acknowledged.</summary>
+    public string Loss => _export.WriteLogBytes > 0 ? $" ({_export.WriteLogBytes} bytes)" : string.Empty;
 
     /// <summary>Ends when the session has ended.</summary>
     public Task<FuseSessionEnd> Ended => _session.Completion;

@@ -17,6 +17,12 @@ internal interface IConnectionOwner
     /// <param name="text">The server's bytes, as sent.</param>
     void OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text);
 
+    /// <summary>
+    /// A connection is dead, and is about to give its requests back; <see cref="OnConnectionFailed"/> follows. Nobody must send
+    /// them again before that has been dealt with, on whatever thread.
+    /// </summary>
+    void OnConnectionFailing();
+
     /// <summary>The connection is dead; its requests have been ended already.</summary>
     /// <param name="connection">The connection.</param>
     /// <param name="reason">The first reason.</param>

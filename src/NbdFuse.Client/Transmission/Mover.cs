@@ -18,7 +18,7 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     private readonly EventLoop _loop;
     private readonly LoopMailbox<BlockRequest> _inbox;
     private readonly LoopMailbox<BlockRequest> _outbox;
-    private readonly IConnectionOwner _export;
+    private readonly IConnectionOwner _owner;
     private readonly List<NbdConnection> _connections = [];
     private readonly EventLoop _exportLoop;
     private int _next;
@@ -34,24 +34,27 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     /// <param name="capacity">Most requests that can be on their way in one direction.</param>
     /// <param name="exportLoop">The export's loop.</param>
     /// <param name="outbox">Where ended requests go; read by the export's loop.</param>
-    /// <param name="export">Hears, on the mover's thread, of dead connections.</param>
-    public Mover(int number, int capacity, EventLoop exportLoop, LoopMailbox<BlockRequest> outbox, IConnectionOwner export)
+    /// <param name="owner">Hears, on the mover's thread, of dead connections.</param>
+    public Mover(int number, int capacity, EventLoop exportLoop, LoopMailbox<BlockRequest> outbox, IConnectionOwner owner)
     {
         _loop = new EventLoop($"nbd mover {number}", new EventLoopOptions { SpinMicroseconds = 0 });
         _inbox = new LoopMailbox<BlockRequest>(_loop, capacity);
         _exportLoop = exportLoop;
         _outbox = outbox;
-        _export = export;
+        _owner = owner;
         _loop.AddTurnHook(this);
-        _loop.Failed += failure => export.OnConnectionFailed(
-            _connections[0], new NbdDisconnectedException($"a mover thread failed: {failure.Message}"));
+        _loop.Failed += failure =>
+        {
+            owner.OnConnectionFailing();
+            owner.OnConnectionFailed(_connections[0], new NbdDisconnectedException($"a mover thread failed: {failure.Message}"));
+        };
     }
 
     /// <inheritdoc/>
     public bool WantsSpin => false;
 
-    /// <summary>Requests sent by each connection.</summary>
-    public IEnumerable<NbdConnection> Connections => _connections;
+    /// <summary>The connections; the list does not change after <see cref="Start"/>.</summary>
+    public IReadOnlyList<NbdConnection> Connections => _connections;
 
     /// <summary>Adds a connection. Before <see cref="Start"/>.</summary>
     /// <param name="socket">Socket after the handshake.</param>
@@ -97,8 +100,7 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     {
         while (_inbox.TryTake(out BlockRequest? request))
         {
-            _next = (_next + 1) % _connections.Count;
-            _connections[_next].Submit(request);
+            NextConnection().Submit(request);
         }
 
         foreach (NbdConnection connection in _connections)
@@ -115,6 +117,11 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     }
 
     /// <summary>Runs an action on the mover's thread.</summary>
+    /// <param name="action">The action.</param>
+    /// <returns>False when the thread has ended.</returns>
+    public bool Post(Action action) => _loop.Post(action);
+
+    /// <summary>Runs an action for each connection on the mover's thread.</summary>
     /// <param name="action">The action.</param>
     /// <returns>False when the thread has ended.</returns>
     public bool Post(Action<NbdConnection> action) => _loop.Post(() =>
@@ -137,7 +144,7 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
 
         while (_inbox.TryTake(out BlockRequest? request))
         {
-            ((IConnectionOwner)this).OnRequestEnded(request, BlockErrno.EIO);
+            ((IConnectionOwner)this).OnRequestEnded(request, NbdConnection.Lost);
         }
     }
 
@@ -159,6 +166,21 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
         _loop.Dispose();
     }
 
+    /// <summary>One that works, in turn; a dead one, which gives the request back, when none does.</summary>
+    private NbdConnection NextConnection()
+    {
+        for (int i = 0; i < _connections.Count; i++)
+        {
+            _next = (_next + 1) % _connections.Count;
+            if (!_connections[_next].IsClosed)
+            {
+                break;
+            }
+        }
+
+        return _connections[_next];
+    }
+
     /// <inheritdoc/>
     void IConnectionOwner.OnRequestEnded(BlockRequest request, int error)
     {
@@ -172,13 +194,16 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     }
 
     /// <inheritdoc/>
+    void IConnectionOwner.OnConnectionFailing() => _owner.OnConnectionFailing();
+
+    /// <inheritdoc/>
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason) =>
-        _export.OnConnectionFailed(connection, reason);
+        _owner.OnConnectionFailed(connection, reason);
 
     /// <inheritdoc/>
     void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text) =>
-        _export.OnErrorText(request, error, text);
+        _owner.OnErrorText(request, error, text);
 
     /// <inheritdoc/>
-    void IConnectionOwner.OnServerShutdown(NbdConnection connection) => _export.OnServerShutdown(connection);
+    void IConnectionOwner.OnServerShutdown(NbdConnection connection) => _owner.OnServerShutdown(connection);
 }

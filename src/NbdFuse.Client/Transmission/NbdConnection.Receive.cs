@@ -92,20 +92,12 @@ internal sealed partial class NbdConnection
 
     private void FailReceive(int result)
     {
-        if (result < 0)
-        {
-            Fail(new NbdDisconnectedException(
-                $"the connection to the server broke while receiving: {Errno.Describe(-result)}; is the server still running?"));
-        }
-        else if (_table.Count == 0 && _start == _end)
-        {
-            Fail(new NbdDisconnectedException("the server closed the connection; is it still running?"));
-        }
-        else
-        {
-            Fail(new NbdDisconnectedException(
-                $"the server closed the connection with {_table.Count} requests in flight; is it still running?"));
-        }
+        string reason = result < 0
+            ? $"the connection to the server broke while receiving: {Errno.Describe(-result)}; is the server still running?"
+            : _table.Count == 0 && _start == _end
+            ? "the server closed the connection; is it still running?"
+            : $"the server closed the connection with {_table.Count} requests in flight; is it still running?";
+        FailBySocket(new NbdDisconnectedException(reason), result);
     }
 
     private Span<byte> NextReceiveSpan()

@@ -35,8 +35,10 @@ internal sealed partial class NbdConnection
             }
             else if (sent < 0)
             {
-                Fail(new NbdDisconnectedException(
-                    $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"));
+                FailBySocket(
+                    new NbdDisconnectedException(
+                        $"the connection to the server broke while sending: {Errno.Describe(-sent)}; is the server still running?"),
+                    sent);
             }
             else
             {

@@ -11,13 +11,19 @@ namespace NbdFuse.Client.Transmission;
 /// THREADING: everything runs on the thread of the event loop that owns the connection (the export's loop, or a
 /// mover's). Nothing is locked, blocked or allocated per request.
 /// ORDER OF STEPS: a request enters the in-flight table before its bytes are queued, and leaves it exactly once: by its
-/// reply, by withdrawal before it was sent, or by <see cref="Fail"/>. The first reason to fail wins.
+/// reply, by withdrawal before it was sent, or by <see cref="Fail(NbdException)"/>. The first reason to fail wins.
 /// MEMORY: headers are staged in native memory, one place per slot, until the socket took them. Payloads are sent from
 /// and received into the buffers of the requests, which stay valid until the request has ended. Whatever the server
 /// says, reply bytes go only into the receive buffer or into the buffer of a request that is in flight.
 /// </remarks>
 internal sealed partial class NbdConnection : IEventHandler, IDisposable
 {
+    /// <summary>
+    /// How a request ends that the connection could not finish, in place of an errno: its owner decides whether it is an
+    /// error, or sent again. <see cref="BlockRequestMarks.Sent"/> tells whether the server may have seen it.
+    /// </summary>
+    public const int Lost = -1;
+
     private const int TableCapacity = 1024;
     private const int ReceiveBufferBytes = 256 * 1024;
     private readonly EventLoop _loop;
@@ -59,6 +65,24 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>Nothing new may be sent: the connection is dead or the server is going away.</summary>
     public bool IsClosed => _failure is not null || _shutdownSeen;
 
+    /// <summary>The reason for <see cref="Failure"/> was that the server had closed its side: it acts on nothing more.</summary>
+    public bool IsPeerClosed { get; private set; }
+
+    /// <summary>
+    /// The reason for <see cref="Failure"/> was an error of our socket, as after a network that was cut: what the server does
+    /// with its end cannot be learned any more. A socket that has told its error once reads as if the peer had closed.
+    /// </summary>
+    public bool IsCutOff { get; private set; }
+
+    /// <summary>
+    /// A change or a FLUSH was with the server when the connection failed: the server may still execute it, at any later time. A
+    /// FLUSH that fails then makes the server forget, and the next one succeed.
+    /// </summary>
+    public bool HasGhosts { get; private set; }
+
+    /// <summary>The socket; it stays open until the connection is disposed.</summary>
+    public int Descriptor => _fd;
+
     /// <summary>Requests that were sent over this connection since it was made.</summary>
     public long Requests { get; private set; }
 
@@ -75,7 +99,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     {
         if (IsClosed)
         {
-            _owner.OnRequestEnded(request, _shutdownSeen ? BlockErrno.ESHUTDOWN : BlockErrno.EIO);
+            _owner.OnRequestEnded(request, _shutdownSeen ? BlockErrno.ESHUTDOWN : Lost);
             return;
         }
 
@@ -104,9 +128,21 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         }
     }
 
-    /// <summary>Ends the connection, and every request that it holds, with an error.</summary>
+    /// <summary>Ends the connection, and gives back every request that it holds.</summary>
     /// <param name="reason">Why. Later reasons are echoes and ignored.</param>
-    public void Fail(NbdException reason)
+    public void Fail(NbdException reason) => Fail(reason, isPeerClosed: false, isCutOff: false);
+
+    /// <summary>Ends the connection because of what a call on its socket returned.</summary>
+    /// <param name="reason">Why.</param>
+    /// <param name="result">0 for the end of the stream, or a negative errno.</param>
+    internal void FailBySocket(NbdException reason, int result) => Fail(reason, IsClosedByPeer(result), !IsClosedByPeer(result));
+
+    /// <summary>The socket told, after the failure, that it is cut off.</summary>
+    internal void NoteCutOff() => IsCutOff = true;
+
+    private static bool IsClosedByPeer(int result) => result is 0 or -Errno.ECONNRESET or -Errno.EPIPE;
+
+    private void Fail(NbdException reason, bool isPeerClosed, bool isCutOff)
     {
         if (_failure is not null)
         {
@@ -115,22 +151,32 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
 
         // The cause first, so that nothing new gets in; then the table is emptied.
         _failure = reason;
+        IsPeerClosed = isPeerClosed;
+        IsCutOff = isCutOff;
+        _owner.OnConnectionFailing();
         Leave();
-
-        // The descriptor lives on until the export is closed, but the server must not: it may be sending for ever.
-        _ = Posix.Shutdown(_fd, SocketConstants.SHUT_RDWR);
-        int error = _shutdownSeen ? BlockErrno.ESHUTDOWN : BlockErrno.EIO;
+        int error = _shutdownSeen ? BlockErrno.ESHUTDOWN : Lost;
         for (int index = 0; index < _table.Capacity; index++)
         {
-            if (_table[index].Request is not null)
+            if (_table[index].Request is { } request)
             {
+                if (_table[index].SentAt != long.MaxValue)
+                {
+                    request.DeviceState |= BlockRequestMarks.Sent;
+                    HasGhosts |= request.IsMutating || request.Operation == BlockOperation.Flush;
+                }
+
                 _owner.OnRequestEnded(_table.Remove(index), error);
             }
         }
 
-        while (_backlog.TryTakeFirst(out BlockRequest? request))
+        // The descriptor lives on until the connection is disposed, but the server must not go on sending for ever; unless its
+        // close is to be waited for, which tells that it acts on nothing more.
+        _ = Posix.Shutdown(_fd, HasGhosts ? SocketConstants.SHUT_WR : SocketConstants.SHUT_RDWR);
+
+        while (_backlog.TryTakeFirst(out BlockRequest? waiting))
         {
-            _owner.OnRequestEnded(request, error);
+            _owner.OnRequestEnded(waiting, error);
         }
 
         _owner.OnConnectionFailed(this, reason);
@@ -146,7 +192,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
             return;
         }
 
-        SayGoodbye(_fd);
+        _ = SayGoodbye(_fd);
         _failure = new NbdDisconnectedException("the connection was closed");
         Leave();
     }
@@ -177,24 +223,24 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <param name="reason">Why.</param>
     public void GiveUp(NbdException reason)
     {
-        if (_failure is null && _vectors.Count == 0)
-        {
-            SayGoodbye(_fd);
-        }
+        int sent = _failure is null && _vectors.Count == 0 ? SayGoodbye(_fd) : -Errno.EAGAIN;
 
-        Fail(reason);
+        // An error of the socket is told once, to whoever asks first.
+        Fail(reason, isPeerClosed: false, isCutOff: sent < 0 && sent != -Errno.EAGAIN && !IsClosedByPeer(sent));
     }
 
     /// <summary>Sends NBD_CMD_DISC over a socket in the transmission phase and closes its sending side.</summary>
     /// <param name="fd">The socket.</param>
-    public static void SayGoodbye(int fd)
+    /// <returns>Bytes that were sent, or a negative errno.</returns>
+    public static int SayGoodbye(int fd)
     {
         Span<byte> header = stackalloc byte[NbdRequestHeader.Size];
         NbdRequestHeader.Write(header, 0, NbdCommand.Disc, 0, 0, 0);
 
         // An idle socket's buffer takes 28 bytes; a server that is gone already needs no farewell.
-        _ = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
+        int sent = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
         _ = Posix.Shutdown(fd, SocketConstants.SHUT_WR);
+        return sent;
     }
 
     /// <inheritdoc/>

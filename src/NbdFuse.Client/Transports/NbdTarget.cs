@@ -20,6 +20,11 @@ public abstract record NbdTarget
     /// </summary>
     public virtual bool CanMultiConn => CanOpenMore;
 
+    /// <summary>
+    /// Whether a lost server is found there again: at addresses; not a command, which a new connection would start anew.
+    /// </summary>
+    public virtual bool CanReconnect => CanMultiConn;
+
     /// <summary>The target that a URI names; its export name and TLS settings are not part of it.</summary>
     public static NbdTarget FromUri(NbdUri uri)
     {

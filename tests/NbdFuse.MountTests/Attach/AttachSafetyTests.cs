@@ -12,16 +12,18 @@ public sealed class AttachSafetyTests
     // PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE (linux/sched.h): what PR_SET_IO_FLUSHER sets.
     private const long IoFlusherFlags = 0x00080000 | 0x00100000;
 
-    [Fact]
-    public async Task Nothing_is_compiled_once_the_device_is_usable_not_even_when_the_server_dies()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Nothing_is_compiled_once_the_device_is_usable_not_even_when_the_server_dies(bool comesBack)
     {
         if (File.Exists(Path.ChangeExtension(NbdfuseProgram.FullPath, ".dll")))
         {
             Requires.Missing("published", "only the published program is precompiled");
         }
 
-        await using RealServer server = await RealServers.Nbdkit("memory", "64M");
-        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 64 << 20 });
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri, comesBack ? [] : ["--reconnect-timeout=0"]);
         long before = device.Status().GetProperty("compiled-methods").GetInt64();
         string path = device.Path;
         (await Tool.RunAsync("sh", "-e", "-c", $"""
@@ -32,9 +34,16 @@ public sealed class AttachSafetyTests
             blkdiscard -o 1M -l 4M {path}; blkdiscard -z -o 8M -l 4M {path}
             """)).EnsureSuccess();
         server.Kill();
-        await Deadline.Until(() => device.Status().GetProperty("state").GetString() == "failed", "the loss to be noticed");
-        ToolResult failing = await Tool.RunAsync("sh", "-c", $"dd if={path} of=/dev/null bs=4k count=1 iflag=direct; dd if=/dev/zero of={path} bs=4k count=1 oflag=direct");
-        Assert.Contains("Input/output error", failing.Error, StringComparison.Ordinal);
+        await Deadline.Until(
+            () => device.Status().GetProperty("state").GetString() == (comesBack ? "recovering" : "failed"), "the loss to be noticed");
+        if (comesBack)
+        {
+            await server.RestartAsync();
+        }
+
+        ToolResult ending = await Tool.RunAsync("sh", "-c", $"dd if={path} of=/dev/null bs=4k count=1 iflag=direct && dd if=/dev/zero of={path} bs=4k count=1 oflag=direct");
+        Assert.Equal(!comesBack, ending.Error.Contains("Input/output error", StringComparison.Ordinal));
+        Assert.Equal(comesBack, ending.ExitCode == 0);
 
         JsonElement after = device.Status();
         Assert.True(after.GetProperty("operations").EnumerateArray().Sum(operation => operation.GetProperty("requests").GetInt64()) > 1000);

@@ -109,7 +109,7 @@ public sealed class DetachTests
     public async Task Device_whose_server_died_shows_it_fails_and_can_be_detached()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "8M");
-        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri);
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri, "--reconnect-timeout=0");
         int pid = device.Pid;
         server.Kill();
         await Deadline.Until(() => device.Status().GetProperty("state").GetString() == "failed", "the loss to be noticed");

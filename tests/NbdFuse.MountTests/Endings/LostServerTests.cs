@@ -11,7 +11,7 @@ public sealed class LostServerTests
     public async Task Killed_server_gives_eio_and_the_unmount_says_what_may_be_lost()
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "1M");
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--reconnect-timeout=0");
         using (MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct))
         {
             file.Write(0, PatternData.Create(1, 0, 4096));
@@ -37,7 +37,8 @@ public sealed class LostServerTests
     public async Task Unmount_after_a_lost_server_that_has_everything_ends_with_exit_code_0(bool isReadOnly)
     {
         await using RealServer server = await RealServers.Nbdkit("memory", "1M");
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, isReadOnly ? ["-r"] : []);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            server.Uri, isReadOnly ? ["-r", "--reconnect-timeout=0"] : ["--reconnect-timeout=0"]);
         if (!isReadOnly)
         {
             using MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct);
@@ -92,7 +93,7 @@ public sealed class LostServerTests
             await script.ReadRequest();
             script.Close();
         });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--reconnect-timeout=0");
         using MountedFile file = mount.Open(OpenFlags.ReadOnly | OpenFlags.Direct);
         Task<int> first = Task.Run(() => file.TryRead(0, new byte[4096]));
         await Deadline.Within(asked.Task, "the first read");

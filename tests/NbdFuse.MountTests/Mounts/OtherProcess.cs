@@ -25,4 +25,20 @@ internal static class OtherProcess
             return true;
         }
     }
+
+    /// <summary>True when a process has a file as its standard input and is blocked in a system call.</summary>
+    /// <param name="id">Process id.</param>
+    /// <param name="path">The file.</param>
+    public static bool IsBlockedOn(int id, string path)
+    {
+        try
+        {
+            return new FileInfo($"/proc/{id}/fd/0").LinkTarget == path
+                && !File.ReadAllText($"/proc/{id}/syscall").StartsWith("running", StringComparison.Ordinal);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 }

@@ -82,12 +82,12 @@ public sealed class ServerErrorTests
             await Lie(script, request, lie);
             await script.DiscardUntilClose();
         });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--reconnect-timeout=0");
         using (MountedFile file = mount.Open(OpenFlags.ReadOnly | OpenFlags.Direct))
         {
             Assert.Equal(-Errno.EIO, file.TryRead(0, new byte[4096]));
 
-            // For good: the connection is gone, and this version does not make another.
+            // For good: the connection is gone, and no other is made.
             Assert.Equal(-Errno.EIO, file.TryRead(8192, new byte[4096]));
         }
 

@@ -102,11 +102,34 @@ public sealed class NbdfuseArgumentTests
     }
 
     [Fact]
+    public void Options_of_reconnection_are_read()
+    {
+        NbdfuseArguments none = Parse(Mount);
+        Assert.Equal(Timeout.InfiniteTimeSpan, none.ReconnectTimeout);
+        Assert.Equal(TimeSpan.Zero, none.RequestTimeout);
+        Assert.Equal(NbdTimeoutAction.Error, none.OnTimeout);
+        Assert.Equal(16 << 20, none.WriteLogBytes);
+        Assert.False(none.Shared);
+
+        NbdfuseArguments result = Parse(
+            ["--reconnect-timeout=1.5", "--request-timeout", "60", "--on-timeout=wait", "--write-log=1M", "--shared", .. Mount]);
+        Assert.Equal(TimeSpan.FromSeconds(1.5), result.ReconnectTimeout);
+        Assert.Equal(TimeSpan.FromMinutes(1), result.RequestTimeout);
+        Assert.Equal(NbdTimeoutAction.Wait, result.OnTimeout);
+        Assert.Equal(1 << 20, result.WriteLogBytes);
+        Assert.True(result.Shared);
+        Assert.Equal(Timeout.InfiniteTimeSpan, Parse(["--reconnect-timeout=never", .. Mount]).ReconnectTimeout);
+        Assert.Equal(TimeSpan.Zero, Parse(["--reconnect-timeout=0", .. Mount]).ReconnectTimeout);
+        Assert.Equal(0, Parse(["--write-log=0", .. Mount]).WriteLogBytes);
+    }
+
+    [Fact]
     public void An_abbreviation_that_libnbd_knows_is_not_made_ambiguous_by_own_options()
     {
         // --p is --pidfile although there is --punch; --s is --short-options although there is --spin.
         Assert.Equal("file", Parse(["--p", "file", .. Mount]).PidFile);
         Assert.Equal(NbdfuseAction.ShortOptions, Parse("--s").Action);
+        Assert.True(Parse(["--readonl", .. Mount]).ReadOnly);
         Assert.Equal(NbdfuseAction.Help, Parse("--h").Action);
         Assert.Equal(NbdfuseAction.FuseHelp, Parse("--f").Action);
     }
@@ -197,6 +220,15 @@ public sealed class NbdfuseArgumentTests
     [InlineData("--cache", "much")]
     [InlineData("--readahead", "1")]
     [InlineData("--readahead", "-1M")]
+    [InlineData("--reconnect-timeout", "-1")]
+    [InlineData("--reconnect-timeout", "soon")]
+    [InlineData("--reconnect-timeout", "1e9")]
+    [InlineData("--request-timeout", "never")]
+    [InlineData("--request-timeout", "99999999")]
+    [InlineData("--on-timeout", "panic")]
+    [InlineData("--write-log", "1")]
+    [InlineData("--write-log", "2G")]
+    [InlineData("--write-log", "x")]
     [InlineData("--movers", "17")]
     [InlineData("--movers", "-1")]
     public void A_wrong_value_is_reported_without_the_usage(string option, string value)

@@ -203,4 +203,75 @@ public sealed class FuseInterruptTests
         Assert.Equal(Errno.EINTR, kernel.Answer(second).Error);
         Assert.Equal(2, kernel.Log().Length);
     }
+
+    [Fact]
+    public void Request_that_is_older_than_the_limit_is_answered_and_keeps_its_place()
+    {
+        using FakeKernel kernel = new(new FuseSessionOptions { RequestTimeoutMs = 30, InterruptTickMs = 5 }, capacity: 1);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong write = kernel.SendWrite(0, FakeKernel.Pattern(512, 1));
+        ulong parked = kernel.SendRead(0, 512);
+        Assert.Equal(Errno.ETIMEDOUT, kernel.Answer(write).Error);
+        Assert.Equal(Errno.ETIMEDOUT, kernel.Answer(parked).Error);
+        Assert.Equal(1, kernel.OnLoop(() => kernel.Queue.InFlight));
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = false;
+            kernel.Device.LetGo();
+        });
+        Assert.Equal(0, kernel.Answer(kernel.SendRead(0, 512)).Error);
+        Assert.Equal(1, kernel.Queue.Statistics.Abandoned);
+    }
+
+    [Fact]
+    public void Request_that_is_older_than_a_limit_that_only_warns_waits_on()
+    {
+        using FakeKernel kernel = new(
+            new FuseSessionOptions { RequestTimeoutMs = 1, RequestTimeoutWaits = true, InterruptTickMs = 1 });
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong old = kernel.SendRead(0, 512);
+        ulong other = kernel.SendRead(512, 512);
+        SendInterrupt(kernel, other);
+        long until = Environment.TickCount64 + 50;
+        while (Environment.TickCount64 < until)
+        {
+            kernel.Barrier();
+        }
+
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(old).Error);
+        Assert.Equal(0, kernel.Answer(other).Error);
+        Assert.Equal(0, kernel.Queue.Statistics.Abandoned);
+    }
+
+    [Fact]
+    public void Close_does_not_wait_for_a_server_that_is_away_and_fsync_does()
+    {
+        using FakeKernel kernel = new();
+        Assert.Equal(0, kernel.Answer(kernel.SendWrite(0, FakeKernel.Pattern(512, 1))).Error);
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = true;
+            kernel.Session.IsStalled = () => true;
+        });
+        ulong fsync = kernel.Send(FuseOpcode.Fsync, new FuseFsyncIn());
+        Assert.Equal(0, kernel.Ask(FuseOpcode.Flush, new FuseFlushIn { Handle = 1 }).Error);
+        Assert.Equal(1, kernel.OnLoop(() => kernel.Queue.InFlight));
+        Assert.True(kernel.Session.HasUnflushedWrites);
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(fsync).Error);
+    }
+
+    [Fact]
+    public void Long_zeroing_gets_more_time()
+    {
+        using FakeKernel kernel = new(
+            new FuseSessionOptions { RequestTimeoutMs = 200, InterruptTickMs = 5 }, FakeKernel.DefaultInfo with { Size = 1L << 30 });
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong zero = kernel.Send(FuseOpcode.Fallocate, new FuseFallocateIn { Length = 1UL << 30, Mode = 0x10 | 1 });
+        ulong read = kernel.SendRead(0, 512);
+        Assert.Equal(Errno.ETIMEDOUT, kernel.Answer(read).Error);
+        kernel.OnLoop(kernel.Device.LetGo);
+        Assert.Equal(0, kernel.Answer(zero).Error);
+    }
 }

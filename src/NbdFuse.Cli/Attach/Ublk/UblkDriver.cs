@@ -35,6 +35,12 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     public Task<NbdException> ServerLost => _export!.Failure;
 
     /// <inheritdoc/>
+    public string? Outage => _export?.Outage;
+
+    /// <inheritdoc/>
+    public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
+
+    /// <inheritdoc/>
     public int InFlight => _queue?.InFlight ?? 0;
 
     /// <inheritdoc/>

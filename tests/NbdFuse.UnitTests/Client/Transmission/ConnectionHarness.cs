@@ -212,6 +212,9 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
     void IConnectionOwner.OnRequestEnded(BlockRequest request, int error)
     {
         Interlocked.Increment(ref _endings);
+
+        // As an owner that has no other connection.
+        error = error == NbdConnection.Lost ? BlockErrno.EIO : error;
         if (!((TaskCompletionSource<int>)request.OwnerState!).TrySetResult(error))
         {
             throw new InvalidOperationException("A request ended twice.");
@@ -220,6 +223,10 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
 
     void IConnectionOwner.OnErrorText(BlockRequest request, int error, ReadOnlySpan<byte> text) =>
         ErrorTexts.Enqueue((error, Encoding.UTF8.GetString(text)));
+
+    void IConnectionOwner.OnConnectionFailing()
+    {
+    }
 
     void IConnectionOwner.OnConnectionFailed(NbdConnection connection, NbdException reason)
     {

@@ -11,6 +11,7 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
 {
     private readonly EventLoop _loop = new("test loop", new EventLoopOptions { SpinMicroseconds = 0 });
     private readonly RequestQueue _queue;
+    private Action? _atTurnEnd;
 
     public ExportDriver(NbdExport export, bool checkContract = true)
     {
@@ -27,14 +28,24 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
 
     public bool WantsSpin => false;
 
+    /// <summary>Requests that have not ended.</summary>
+    public int InFlight => _queue.InFlight;
+
     /// <summary>Starts an operation.</summary>
     /// <returns>Its error, when it has ended.</returns>
-    public Task<int> Run(BlockOperation operation, long offset = 0, long length = 0, BlockRequestFlags flags = 0, byte[]? buffer = null)
+    public Task<int> Run(BlockOperation operation, long offset = 0, long length = 0, BlockRequestFlags flags = 0, byte[]? buffer = null) =>
+        Begin(operation, offset, length, flags, buffer).Ended;
+
+    /// <summary>Starts an operation that can be abandoned.</summary>
+    public (Task<int> Ended, Action Abandon) Begin(
+        BlockOperation operation, long offset = 0, long length = 0, BlockRequestFlags flags = 0, byte[]? buffer = null)
     {
         var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        BlockRequest? started = null;
         bool posted = _loop.Post(() =>
         {
             Assert.True(_queue.TryRent(out BlockRequest? request));
+            started = request;
             request.Operation = operation;
             request.Offset = offset;
             request.Length = length;
@@ -49,7 +60,28 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
             _queue.Submit(request, 0);
         });
         Assert.True(posted);
-        return Deadline.Within(done.Task, $"{operation} at {offset}");
+        return (Deadline.Within(done.Task, $"{operation} at {offset}"), () => _loop.Post(() => _queue.Abandon(started!)));
+    }
+
+    /// <summary>Runs something on the loop, and waits for the end of its turn.</summary>
+    public async Task OnLoop(Action action)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Assert.True(_loop.Post(action));
+        Assert.True(_loop.Post(() => _loop.Post(done.SetResult)));
+        await Deadline.Within(done.Task, "the loop");
+    }
+
+    /// <summary>Runs something at the end of a turn, after the posted actions, and before the device is told of the end.</summary>
+    public Task AtTurnEnd(Action action)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Assert.True(_loop.Post(() => _atTurnEnd = () =>
+        {
+            action();
+            done.SetResult();
+        }));
+        return Deadline.Within(done.Task, "the end of a turn");
     }
 
     public async Task<byte[]> Read(long offset, int length)
@@ -68,6 +100,7 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
 
     public void OnTurnEnd()
     {
+        Interlocked.Exchange(ref _atTurnEnd, null)?.Invoke();
         do
         {
             _queue.Ready.Run();

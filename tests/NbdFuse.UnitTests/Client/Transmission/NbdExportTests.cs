@@ -13,6 +13,8 @@ public class NbdExportTests
 {
     private const NbdTransmissionFlags MultiConn = NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.CanMultiConn;
 
+    private static readonly NbdExportOptions NoReconnect = new() { ReconnectTimeout = TimeSpan.Zero };
+
     public static TheoryData<int, int> Lanes { get; } = new()
     {
         // Connections, movers.
@@ -25,7 +27,7 @@ public class NbdExportTests
     {
         // Rule 72: several connections, because the server says that it may be.
         await using var server = await Embedded.StartAsync(16 << 20);
-        await using var driver = new ExportDriver(await server.OpenAsync(new NbdExportOptions { Connections = connections, Movers = movers }));
+        await using var driver = new ExportDriver(await server.OpenAsync(new NbdExportOptions { Connections = connections, Movers = movers, WriteLogBytes = 64 << 20 }));
         Assert.Equal(connections, driver.Export.Connections);
         await Task.WhenAll(Enumerable.Range(0, 12).Select(i => driver.Write(i << 20, 1 << 20, 5)));
         byte[][] small = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => driver.Read(i * 4096, 4096)));
@@ -131,7 +133,7 @@ public class NbdExportTests
             await script.DiscardUntilClose();
         });
         await using var driver = new ExportDriver(await NbdExport.OpenAsync(
-            new UnixTarget(server.SocketPath!), new NbdExportOptions { Movers = movers }, NullLogger.Instance));
+            new UnixTarget(server.SocketPath!), NoReconnect with { Movers = movers }, NullLogger.Instance));
         int[] errors = await Task.WhenAll(Enumerable.Range(0, 200).Select(i =>
             driver.Run(BlockOperation.Read, i * 4096, i % 4 == 0 ? 100_000 / 512 * 512 : 512)));
         Assert.All(errors, error => Assert.Equal(BlockErrno.EIO, error));
@@ -155,7 +157,7 @@ public class NbdExportTests
             await script.ExpectDisconnect();
         });
         await using var driver = new ExportDriver(await NbdExport.OpenAsync(
-            new UnixTarget(server.SocketPath!), new NbdExportOptions(), NullLogger.Instance));
+            new UnixTarget(server.SocketPath!), NoReconnect, NullLogger.Instance));
         Task<int> first = driver.Run(BlockOperation.Read, 0, 512);
         Assert.Equal(BlockErrno.ESHUTDOWN, await driver.Run(BlockOperation.Read, 512, 512));
         Assert.Equal(0, await first);
@@ -185,7 +187,7 @@ public class NbdExportTests
             Interlocked.Increment(ref left);
         });
         await using var driver = new ExportDriver(await NbdExport.OpenAsync(
-            new UnixTarget(server.SocketPath!), new NbdExportOptions { Movers = movers }, NullLogger.Instance));
+            new UnixTarget(server.SocketPath!), NoReconnect with { Movers = movers }, NullLogger.Instance));
         Assert.Equal(4, driver.Export.Connections);
         Assert.Equal(BlockErrno.ESHUTDOWN, await driver.Run(BlockOperation.Read, 0, 512));
         await Deadline.Until(() => Volatile.Read(ref left) == 4, "all connections to say goodbye");

@@ -1,0 +1,69 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using NbdFuse.Client;
+
+namespace NbdFuse.Cli;
+
+/// <summary>Options of attach for a server that is lost. They mean the same as those of a mount, and are read by the same code.</summary>
+internal sealed class RecoveryVerbOptions
+{
+    private readonly Option<string> _reconnectTimeout = new("--reconnect-timeout")
+    {
+        Description = "How long a lost server is waited for (default: never give up; 0: its loss is an error at once)",
+        HelpName = "SECONDS|never",
+    };
+
+    private readonly Option<string> _onTimeout = new("--on-timeout")
+    {
+        Description = "What happens then: error, or wait, which only says so (default: error)",
+        HelpName = "ACTION",
+    };
+
+    private readonly Option<string> _writeLog = new("--write-log")
+    {
+        Description = "Unflushed writes kept for a server that crashes (default: 16M; 0: none)",
+        HelpName = "SIZE",
+    };
+
+    private readonly Option<bool> _shared = new("--shared") { Description = "Others write to the export, too: no write log" };
+
+    /// <summary>Makes the options.</summary>
+    public RecoveryVerbOptions()
+    {
+        _reconnectTimeout.Validators.Add(Check(text => NbdfuseArgumentParser.ReadReconnectTimeout(text)));
+        _onTimeout.Validators.Add(Check(text => NbdfuseArgumentParser.ReadOnTimeout(text)));
+        _writeLog.Validators.Add(Check(text => NbdfuseArgumentParser.ReadWriteLog(text)));
+    }
+
+    /// <summary>Adds them to a command.</summary>
+    /// <param name="command">The command.</param>
+    public void AddTo(Command command)
+    {
+        command.Options.Add(_reconnectTimeout);
+        command.Options.Add(_onTimeout);
+        command.Options.Add(_writeLog);
+        command.Options.Add(_shared);
+    }
+
+    /// <summary>What was asked for.</summary>
+    /// <param name="result">The command line, which has been found right.</param>
+    public NbdExportOptions Read(ParseResult result) => new()
+    {
+        ReconnectTimeout = result.GetValue(_reconnectTimeout) is { } time ? NbdfuseArgumentParser.ReadReconnectTimeout(time) : Timeout.InfiniteTimeSpan,
+        OnTimeout = result.GetValue(_onTimeout) is { } action ? NbdfuseArgumentParser.ReadOnTimeout(action) : NbdTimeoutAction.Error,
+        WriteLogBytes = result.GetValue(_writeLog) is { } size ? NbdfuseArgumentParser.ReadWriteLog(size) : NbdfuseArguments.DefaultWriteLogBytes,
+        Shared = result.GetValue(_shared),
+    };
+
+    private static Action<OptionResult> Check<T>(Func<string, T> read) => result =>
+    {
+        try
+        {
+            _ = read(result.Tokens.Count > 0 ? result.Tokens[^1].Value : string.Empty);
+        }
+        catch (UsageException e)
+        {
+            result.AddError(e.Message);
+        }
+    };
+}
