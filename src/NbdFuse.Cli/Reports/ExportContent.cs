@@ -28,15 +28,14 @@ internal static class ExportContent
         {
             byte[] start = await NbdQuery
                 .ReadStartAsync(target, exportName, Bytes, logger: logger, cancellationToken: cancellationToken).ConfigureAwait(false);
-            var options = new FileStreamOptions
+            using (FileDescriptor file = FileDescriptor.OwnOrThrow(
+                Posix.Open(path, OpenFlags.Create | OpenFlags.Exclusive | OpenFlags.WriteOnly | OpenFlags.CloseOnExec, 0x180), path))
             {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            };
-            using (var file = new FileStream(path, options))
-            {
-                file.Write(start);
+                // A local file takes it in one piece, or is full.
+                if (start.Length > 0 && Posix.Write(file.Value, start) != start.Length)
+                {
+                    return null;
+                }
             }
 
             ProgramOutput output = ProgramOutput.Run(Patience, "file", "-b", path);
