@@ -51,6 +51,9 @@ public sealed record BlockDeviceInfo
     /// <summary>CACHE is understood.</summary>
     public bool CanCache { get; init; }
 
+    /// <summary>BLOCK_STATUS is understood.</summary>
+    public bool CanBlockStatus { get; init; }
+
     /// <summary>Seeks cost: the medium is rotational.</summary>
     public bool IsRotational { get; init; }
 }

@@ -38,7 +38,10 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         _options = options;
         _logger = logger;
         Negotiated = sockets[0].Negotiated;
-        Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly);
+        Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly) with
+        {
+            CanBlockStatus = ConnectionSet.AllocationContext(Negotiated) is not null,
+        };
         _connections = sockets.Count;
         _wantedConnections = sockets.Count;
         _canRecover = transport.Target.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
@@ -118,6 +121,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         ExportName = options.ExportName,
         Timeout = options.HandshakeTimeout,
+        MetaContexts = [NbdMetaContextNames.BaseAllocation],
     };
 
     /// <summary>Says goodbye on connections that are not used after all.</summary>

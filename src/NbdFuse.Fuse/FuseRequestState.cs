@@ -27,6 +27,12 @@ internal struct FuseRequestState
     /// <summary>The kernel's number of the request.</summary>
     public ulong Unique;
 
+    /// <summary>For an Lseek: where the kernel wants to search from, in bytes.</summary>
+    public long SeekFrom;
+
+    /// <summary>For an Lseek: a hole is searched for, not data.</summary>
+    public bool SeeksHole;
+
     /// <summary>For a Flush: how many writes had been completed when it began.</summary>
     public long WritesBefore;
 }

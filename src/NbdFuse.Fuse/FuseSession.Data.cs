@@ -208,12 +208,15 @@ public sealed partial class FuseSession
             return Malformed(header, buffer, body.Length + InHeaderSize);
         }
 
-        // Everything is data, up to the hole that every file has at its end.
         ulong size = (ulong)_size;
         return (int)seek.Whence switch
         {
             _ when header.NodeId != _fileNode => Fail(header, buffer, Errno.EISDIR),
             Posix.SeekData or Posix.SeekHole when seek.Offset >= size => Fail(header, buffer, Errno.ENXIO),
+            Posix.SeekData or Posix.SeekHole when _queue.Info.CanBlockStatus =>
+                Search(header, buffer, (long)seek.Offset, (int)seek.Whence == Posix.SeekHole),
+
+            // Everything is data, up to the hole that every file has at its end.
             Posix.SeekData => Succeed(header, buffer, new FuseLseekOut { Offset = seek.Offset }),
             Posix.SeekHole => Succeed(header, buffer, new FuseLseekOut { Offset = size }),
             _ => Fail(header, buffer, Errno.EINVAL),

@@ -60,6 +60,9 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion, IReques
                 Require(info.CanWriteZeroes, request, "is not supported");
                 Require(request.Length <= info.MaximumZeroes, request, "is too long");
                 break;
+            case BlockOperation.BlockStatus:
+                Require(info.CanBlockStatus, request, "is not supported");
+                break;
             case BlockOperation.Cache:
                 Require(info.CanCache, request, "is not supported");
                 Require(request.Length <= info.MaximumZeroes, request, "is too long");

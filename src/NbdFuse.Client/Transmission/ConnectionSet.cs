@@ -112,7 +112,10 @@ internal sealed class ConnectionSet : IConnectionOwner
     public void Add(NegotiatedSocket socket)
     {
         bool isSmall = _small.Length < _wantedSmall;
-        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this, socket.IsCutOff);
+        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this, socket.IsCutOff)
+        {
+            StatusContext = AllocationContext(socket.Negotiated),
+        };
         try
         {
             connection.Start();
@@ -174,6 +177,20 @@ internal sealed class ConnectionSet : IConnectionOwner
         }
 
         _owner.OnRequestEnded(request, NbdConnection.Lost);
+    }
+
+    /// <summary>Number of base:allocation on a connection, or null.</summary>
+    public static uint? AllocationContext(NbdNegotiated negotiated)
+    {
+        foreach (NbdMetaContext context in negotiated.MetaContexts)
+        {
+            if (context.Name == NbdMetaContextNames.BaseAllocation)
+            {
+                return context.Id;
+            }
+        }
+
+        return null;
     }
 
     /// <summary>Ends what the movers have finished.</summary>

@@ -31,6 +31,12 @@ internal sealed partial class NbdConnection
         }
 
         int error = ErrnoOf(header.Error);
+        if (error == 0 && request.Operation == BlockOperation.BlockStatus)
+        {
+            Violation("a BLOCK_STATUS is answered by chunks", "a simple reply answered it");
+            return false;
+        }
+
         if (!isRead || error != 0)
         {
             _start += NbdSimpleReplyHeader.Size;
@@ -108,6 +114,8 @@ internal sealed partial class NbdConnection
                 return ParseData(available, header, index, request);
             case NbdReplyType.OffsetHole when request.Operation == BlockOperation.Read:
                 return ParseHole(available, header, index, request);
+            case NbdReplyType.BlockStatus when request.Operation == BlockOperation.BlockStatus:
+                return ParseStatus(available, header, index, request);
             default:
                 Violation(
                     "a chunk has a type that is defined for its command",
@@ -265,6 +273,12 @@ internal sealed partial class NbdConnection
     {
         ref InFlightSlot slot = ref _table[index];
         BlockRequest request = slot.Request!;
+        if (slot.Error == 0 && request.Operation == BlockOperation.BlockStatus && request.StatusLength == 0)
+        {
+            Violation("a BLOCK_STATUS is answered by one chunk for each context", "it was answered by none");
+            return;
+        }
+
         if (slot.Error == 0 && request.Operation == BlockOperation.Read && !IsCovered(ref slot, request))
         {
             Violation("the chunks of a READ cover all of it", "a READ was answered with a gap");

@@ -55,6 +55,7 @@ internal sealed partial class NbdConnection
         BlockOperation.Flush => NbdCommand.Flush,
         BlockOperation.Trim => NbdCommand.Trim,
         BlockOperation.WriteZeroes => NbdCommand.WriteZeroes,
+        BlockOperation.BlockStatus => NbdCommand.BlockStatus,
         _ => NbdCommand.Cache,
     };
 
@@ -76,11 +77,14 @@ internal sealed partial class NbdConnection
             flags |= NbdCommandFlags.FastZero;
         }
 
-        return flags;
+        // One extent of a known size: what is longer would need room for as many as the server likes.
+        return request.Operation == BlockOperation.BlockStatus ? NbdCommandFlags.ReqOne : flags;
     }
 
     private void Queue(int index, BlockRequest request)
     {
+        // What another connection has said of it before it was lost does not count.
+        request.StatusLength = 0;
         NbdRequestHeader.Write(
             _headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size),
             FlagsOf(request),

@@ -90,6 +90,9 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>Requests that were sent over this connection since it was made.</summary>
     public long Requests { get; private set; }
 
+    /// <summary>Number of the context base:allocation on this connection, or null when the server has not agreed to it.</summary>
+    public uint? StatusContext { get; init; }
+
     /// <summary>Joins the loop. On the loop's thread, or before it runs.</summary>
     public void Start()
     {
@@ -104,6 +107,13 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         if (IsClosed)
         {
             _owner.OnRequestEnded(request, _shutdownSeen ? BlockErrno.ESHUTDOWN : Lost);
+            return;
+        }
+
+        if (request.Operation == BlockOperation.BlockStatus && StatusContext is null)
+        {
+            // Illegal without a context (proto.md, NBD_CMD_BLOCK_STATUS): the server that came back is another one.
+            _owner.OnRequestEnded(request, BlockErrno.EOPNOTSUPP);
             return;
         }
 
