@@ -27,6 +27,11 @@ public sealed record BlockDeviceInfo
     /// <summary>Largest READ or WRITE in bytes; a multiple of <see cref="MinimumBlock"/>.</summary>
     public int MaximumPayload { get; init; } = 32 << 20;
 
+    /// <summary>
+    /// Largest TRIM in bytes, a multiple of <see cref="MinimumBlock"/>: <see cref="MaximumZeroes"/>, unless the device takes more.
+    /// </summary>
+    public long MaximumTrim { get => field == 0 ? MaximumZeroes : field; init; }
+
     /// <summary>Largest TRIM, WRITE_ZEROES or CACHE in bytes; a multiple of <see cref="MinimumBlock"/>.</summary>
     public long MaximumZeroes { get; init; } = DefaultMaximumZeroes;
 

@@ -40,7 +40,8 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         Negotiated = sockets[0].Negotiated;
         Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly) with
         {
-            CanBlockStatus = ConnectionSet.AllocationContext(Negotiated) is not null,
+            CanBlockStatus = WireForm.Of(Negotiated).StatusContext is not null,
+            MaximumTrim = Negotiated.ExtendedHeaders ? ExportGeometry.LongestTrim : 0,
         };
         _connections = sockets.Count;
         _wantedConnections = sockets.Count;
@@ -121,6 +122,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         ExportName = options.ExportName,
         Timeout = options.HandshakeTimeout,
+        WantExtendedHeaders = options.ExtendedHeaders,
         MetaContexts = [NbdMetaContextNames.BaseAllocation],
     };
 
@@ -129,7 +131,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         foreach (NegotiatedSocket socket in sockets)
         {
-            _ = NbdConnection.SayGoodbye(socket.Socket.Value);
+            _ = NbdConnection.SayGoodbye(socket.Socket.Value, socket.Negotiated.ExtendedHeaders);
             socket.Socket.Dispose();
         }
     }

@@ -84,7 +84,7 @@ public sealed partial class FuseSession
             }
         }
 
-        if (slot.Opcode == FuseOpcode.Lseek && ContinueSearch(request, slot))
+        if (slot.Opcode == FuseOpcode.Lseek && ContinueSearch(request, ref slot))
         {
             return false;
         }

@@ -92,6 +92,7 @@ public sealed partial class FuseSession
         }
 
         _states[request.Tag].Written = (int)length;
+        NoteChange(request.Offset, request.Length);
         _queue.Submit(request, _arrivedMs);
         return true;
     }
@@ -197,6 +198,7 @@ public sealed partial class FuseSession
         request.Flags = flags;
         request.Offset = offset;
         request.Length = Math.Min(length, _size - offset);
+        NoteChange(request.Offset, request.Length);
         _queue.Submit(request, _arrivedMs);
         return true;
     }
@@ -213,7 +215,7 @@ public sealed partial class FuseSession
         {
             _ when header.NodeId != _fileNode => Fail(header, buffer, Errno.EISDIR),
             Posix.SeekData or Posix.SeekHole when seek.Offset >= size => Fail(header, buffer, Errno.ENXIO),
-            Posix.SeekData or Posix.SeekHole when _queue.Info.CanBlockStatus =>
+            Posix.SeekData or Posix.SeekHole when KnowsHoles =>
                 Search(header, buffer, (long)seek.Offset, (int)seek.Whence == Posix.SeekHole),
 
             // Everything is data, up to the hole that every file has at its end.

@@ -54,7 +54,7 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion, IReques
                 break;
             case BlockOperation.Trim:
                 Require(info.CanTrim, request, "is not supported");
-                Require(request.Length <= info.MaximumZeroes, request, "is too long");
+                Require(request.Length <= info.MaximumTrim, request, "is too long");
                 break;
             case BlockOperation.WriteZeroes:
                 Require(info.CanWriteZeroes, request, "is not supported");

@@ -21,6 +21,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     private int _freeCount = Contexts;
     private readonly long _smallestZeroes;
     private long _maximumZeroes;
+    private long _maximumTrim;
     private BlockRequestList _waiting;
     private bool _isStarting;
 
@@ -31,8 +32,9 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     {
         _lower = lower;
         _maximumZeroes = lower.Info.MaximumZeroes;
+        _maximumTrim = lower.Info.MaximumTrim;
         _smallestZeroes = Math.Min(SmallestZeroes, lower.Info.MaximumPayload);
-        Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue };
+        Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue, MaximumTrim = long.MaxValue };
         for (int i = 0; i < Contexts; i++)
         {
             _contexts[i] = new Context(ready);
@@ -61,7 +63,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
                 return;
             }
         }
-        else if (request.Length <= _maximumZeroes)
+        else if (request.Length <= LimitOf(request.Operation))
         {
             if (request.Length > _smallestZeroes)
             {
@@ -88,7 +90,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
                 return true;
             }
 
-            LowerZeroesLimit(request.Length);
+            LowerLimit(request);
             Start(request);
             return false;
         }
@@ -97,7 +99,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         context.Outstanding--;
         if (IsTooLong(request))
         {
-            LowerZeroesLimit(request.Length);
+            LowerLimit(request);
             context.Next = request.Offset;
         }
         else if (request.Error != 0 && context.Error == 0)
@@ -118,10 +120,20 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         && (request.Error == BlockErrno.EOVERFLOW
             || (request.Error == BlockErrno.EINVAL && request.Length > _lower.Info.MaximumPayload));
 
-    private void LowerZeroesLimit(long failedLength)
+    private long LimitOf(BlockOperation operation) => operation == BlockOperation.Trim ? _maximumTrim : _maximumZeroes;
+
+    private void LowerLimit(BlockRequest failed)
     {
-        long half = Math.Max(failedLength / 2, _smallestZeroes);
-        _maximumZeroes = Math.Min(_maximumZeroes, half - (half % _lower.Info.MinimumBlock));
+        long half = Math.Max(failed.Length / 2, _smallestZeroes);
+        half -= half % _lower.Info.MinimumBlock;
+        if (failed.Operation == BlockOperation.Trim)
+        {
+            _maximumTrim = Math.Min(_maximumTrim, half);
+        }
+        else
+        {
+            _maximumZeroes = Math.Min(_maximumZeroes, half);
+        }
     }
 
     private void Start(BlockRequest request)
@@ -148,7 +160,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
 
         // Pieces without a payload go one after the other, so that one that is too long can be cut again.
         int parallel = payload ? PiecesPerContext : 1;
-        long limit = payload ? _lower.Info.MaximumPayload : _maximumZeroes;
+        long limit = payload ? _lower.Info.MaximumPayload : LimitOf(parent.Operation);
         while (context.Outstanding < parallel && context.Error == 0 && context.Next < parent.End && !parent.IsAbandoned)
         {
             BlockRequest piece = context.Take();

@@ -108,6 +108,7 @@ internal static class MountCommand
             OnTimeout = arguments.OnTimeout,
             WriteLogBytes = arguments.WriteLogBytes,
             Shared = arguments.Shared,
+            ExtendedHeaders = arguments.ExtendedHeaders,
         };
         ILogger logger = loggers.CreateLogger("nbd");
         return link is { IsResuming: true }

@@ -70,7 +70,7 @@ internal sealed class ConnectionSet : IConnectionOwner
         _all = [.. _small, .. _large, .. _movers.SelectMany(mover => mover.Connections)];
 
         NbdConnection Make(NegotiatedSocket socket, bool splice) =>
-            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice, this, socket.IsCutOff);
+            new(loop, socket.Socket, WireForm.Of(socket.Negotiated), splice, this, socket.IsCutOff);
     }
 
     /// <summary>Number of the server's run that this set belongs to, from 1.</summary>
@@ -112,10 +112,7 @@ internal sealed class ConnectionSet : IConnectionOwner
     public void Add(NegotiatedSocket socket)
     {
         bool isSmall = _small.Length < _wantedSmall;
-        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this, socket.IsCutOff)
-        {
-            StatusContext = AllocationContext(socket.Negotiated),
-        };
+        var connection = new NbdConnection(_loop, socket.Socket, WireForm.Of(socket.Negotiated), splice: !isSmall, this, socket.IsCutOff);
         try
         {
             connection.Start();
@@ -177,20 +174,6 @@ internal sealed class ConnectionSet : IConnectionOwner
         }
 
         _owner.OnRequestEnded(request, NbdConnection.Lost);
-    }
-
-    /// <summary>Number of base:allocation on a connection, or null.</summary>
-    public static uint? AllocationContext(NbdNegotiated negotiated)
-    {
-        foreach (NbdMetaContext context in negotiated.MetaContexts)
-        {
-            if (context.Name == NbdMetaContextNames.BaseAllocation)
-            {
-                return context.Id;
-            }
-        }
-
-        return null;
     }
 
     /// <summary>Ends what the movers have finished.</summary>

@@ -24,7 +24,7 @@ public sealed class BlockStatusTests
             NbdRequestHeader header = harness.NextRequest();
             Assert.Equal(
                 (NbdCommand.BlockStatus, NbdCommandFlags.ReqOne, 4096UL, 65536u), (header.Command, header.Flags, header.Offset, header.Length));
-            byte[] reply = Status(header.Cookie, Context, new(1024, status));
+            byte[] reply = Status(header.Cookie, Context, new NbdBlockExtent(1024, status));
             int at = 0;
             foreach (byte[] piece in pieces)
             {
@@ -56,16 +56,31 @@ public sealed class BlockStatusTests
         {
             "zero length" => Status(cookie, Context, new NbdBlockExtent(0, 0)),
             "longer than asked" => Status(cookie, Context, new NbdBlockExtent(65537, 0)),
-            "two extents" => Status(cookie, Context, new(512, 0), new(512, 3)),
+            "two extents" => Status(cookie, Context, new NbdBlockExtent(512, 0), new NbdBlockExtent(512, 3)),
             "no extent" => Reply.Chunk(cookie, NbdReplyType.BlockStatus, 1, [0, 0, 0, (byte)Context]),
             "unknown context" => Status(cookie, Context + 1, new NbdBlockExtent(512, 0)),
-            "two chunks" => [.. Status(cookie, Context, done: 0, new NbdBlockExtent(512, 0)), .. Status(cookie, Context, new NbdBlockExtent(512, 0))],
+            "two chunks" => [.. StatusChunk(cookie, Context, done: 0, new NbdBlockExtent(512, 0)), .. Status(cookie, Context, new NbdBlockExtent(512, 0))],
             "no chunk" => Reply.None(cookie),
             "simple success" => Reply.Simple(cookie),
             _ => Reply.Chunk(cookie, NbdReplyType.BlockStatusExt, 1, new byte[24]),
         });
         await harness.AssertViolation(rule);
         await harness.Ended(request);
+    }
+
+    [Fact]
+    public async Task Rule53_Question_that_is_longer_than_32_bits_names_less_in_whole_blocks()
+    {
+        await using var harness = new ConnectionHarness(statusContext: Context);
+        BlockRequest request = harness.Submit(BlockOperation.BlockStatus, 1 << 30, 1L << 40);
+        NbdRequestHeader header = harness.NextRequest();
+        Assert.Equal((1UL << 30, 0xffff0000u), (header.Offset, header.Length));
+        harness.Send(Status(header.Cookie, Context, new NbdBlockExtent(0xffff0000, 3)));
+        Assert.Equal(0, await harness.Ended(request));
+        Assert.Equal(0xffff0000L, request.StatusLength);
+        BlockRequest more = harness.Submit(BlockOperation.BlockStatus, 1 << 30, 1L << 40);
+        harness.Send(Status(harness.NextCookie(), Context, new NbdBlockExtent(0xffff0001, 3)));
+        await harness.AssertViolation("must not exceed", more);
     }
 
     [Fact]
@@ -92,9 +107,9 @@ public sealed class BlockStatusTests
         Assert.Equal(0, await harness.Ended(flush));
     }
 
-    private static byte[] Status(ulong cookie, uint context, params NbdBlockExtent[] extents) => Status(cookie, context, 1, extents);
+    private static byte[] Status(ulong cookie, uint context, params NbdBlockExtent[] extents) => StatusChunk(cookie, context, 1, extents);
 
-    private static byte[] Status(ulong cookie, uint context, int done, params NbdBlockExtent[] extents)
+    private static byte[] StatusChunk(ulong cookie, uint context, int done, params NbdBlockExtent[] extents)
     {
         byte[] payload = new byte[NbdBlockStatusChunk.GetSize(extents.Length, extended: false)];
         NbdBlockStatusChunk.Write(payload, context, extents, extended: false);
