@@ -59,6 +59,12 @@ public sealed partial class FuseSession
             ReadMs = _loop.NowMs,
         };
         _parkedBytes += length;
+        if (_options.RequestTimeoutMs > 0)
+        {
+            // Those in the queue may all have been answered already, and nobody look at the clock any more.
+            Tick();
+        }
+
         return true;
     }
 

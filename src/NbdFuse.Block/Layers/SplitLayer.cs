@@ -90,7 +90,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
                 return true;
             }
 
-            LowerLimit(request);
+            LowerLimit(request.Length);
             Start(request);
             return false;
         }
@@ -99,7 +99,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         context.Outstanding--;
         if (IsTooLong(request))
         {
-            LowerLimit(request);
+            LowerLimit(request.Length);
             context.Next = request.Offset;
         }
         else if (request.Error != 0 && context.Error == 0)
@@ -122,18 +122,12 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
 
     private long LimitOf(BlockOperation operation) => operation == BlockOperation.Trim ? _maximumTrim : _maximumZeroes;
 
-    private void LowerLimit(BlockRequest failed)
+    private void LowerLimit(long failedLength)
     {
-        long half = Math.Max(failed.Length / 2, _smallestZeroes);
+        long half = Math.Max(failedLength / 2, _smallestZeroes);
         half -= half % _lower.Info.MinimumBlock;
-        if (failed.Operation == BlockOperation.Trim)
-        {
-            _maximumTrim = Math.Min(_maximumTrim, half);
-        }
-        else
-        {
-            _maximumZeroes = Math.Min(_maximumZeroes, half);
-        }
+        _maximumZeroes = Math.Min(_maximumZeroes, half);
+        _maximumTrim = Math.Min(_maximumTrim, half);
     }
 
     private void Start(BlockRequest request)
