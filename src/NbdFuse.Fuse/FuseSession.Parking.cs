@@ -57,9 +57,10 @@ public sealed partial class FuseSession
             Payload = payload,
             Unique = header.Unique,
             ReadMs = _loop.NowMs,
+            IsClose = header.Opcode == FuseOpcode.Flush,
         };
         _parkedBytes += length;
-        if (_options.RequestTimeoutMs > 0)
+        if (_options.RequestTimeoutMs > 0 || header.Opcode == FuseOpcode.Flush)
         {
             // Those in the queue may all have been answered already, and nobody look at the clock any more.
             Tick();
