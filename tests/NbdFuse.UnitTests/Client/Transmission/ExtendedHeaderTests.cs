@@ -40,20 +40,14 @@ public sealed class ExtendedHeaderTests
     {
         ["chunk of 32 bits"] = ("type that is defined", r => ExtendedReply.Chunk(r, NbdReplyType.BlockStatus, new byte[12])),
         ["upper bits of the status"] = ("upper 32 bits", r => ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(512, 1UL << 32))),
-        ["count of 2 in a chunk of 1"] = ("count of extents", r =>
-        {
-            byte[] chunk = ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(512, 0));
-            chunk[NbdExtendedReplyHeader.Size + 7] = 2;
-            return chunk;
-        }),
+        ["count of 2 in a chunk of 1"] = ("count of extents", r => Miscounted(r)),
         ["zero length"] = ("nonzero", r => ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(0, 0))),
         ["longer than asked"] = ("must not exceed", r => ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent((1UL << 40) + 1, 0))),
         ["endless"] = ("must not exceed", r => ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(ulong.MaxValue, 0))),
         ["two extents"] = ("exactly one extent", r => ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(512, 0), new NbdBlockExtent(512, 3))),
         ["no extent"] = ("exactly one extent", r => ExtendedReply.Chunk(r, NbdReplyType.BlockStatusExt, new byte[8])),
         ["unknown context"] = ("that was negotiated", r => ExtendedReply.Status(r, Context + 1, done: true, new NbdBlockExtent(512, 0))),
-        ["two chunks"] = ("one chunk for each context", r =>
-            [.. ExtendedReply.Status(r, Context, done: false, new NbdBlockExtent(512, 0)), .. ExtendedReply.Status(r, Context, done: true, new NbdBlockExtent(512, 0))]),
+        ["two chunks"] = ("one chunk for each context", r => Twice(r)),
         ["no chunk"] = ("one chunk for each context", r => ExtendedReply.None(r)),
     };
 
@@ -253,6 +247,19 @@ public sealed class ExtendedHeaderTests
                 PatternData.Create(7, read.Offset, length), splices ? sink.Piped[i] : sink.Delivered[read.Tag], read.Offset);
         }
     }
+
+    private static byte[] Miscounted(in NbdExtendedRequestHeader request)
+    {
+        byte[] chunk = ExtendedReply.Status(request, Context, done: true, new NbdBlockExtent(512, 0));
+        chunk[NbdExtendedReplyHeader.Size + 7] = 2;
+        return chunk;
+    }
+
+    private static byte[] Twice(in NbdExtendedRequestHeader request) =>
+    [
+        .. ExtendedReply.Status(request, Context, done: false, new NbdBlockExtent(512, 0)),
+        .. ExtendedReply.Status(request, Context, done: true, new NbdBlockExtent(512, 0)),
+    ];
 
     private static ConnectionHarness Extended(bool splice = false) => new(splice: splice, statusContext: Context, extended: true);
 
