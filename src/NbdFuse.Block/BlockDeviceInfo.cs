@@ -27,6 +27,11 @@ public sealed record BlockDeviceInfo
     /// <summary>Largest READ or WRITE in bytes; a multiple of <see cref="MinimumBlock"/>.</summary>
     public int MaximumPayload { get; init; } = 32 << 20;
 
+    /// <summary>
+    /// Largest TRIM in bytes, a multiple of <see cref="MinimumBlock"/>: <see cref="MaximumZeroes"/>, unless the device takes more.
+    /// </summary>
+    public long MaximumTrim { get => field == 0 ? MaximumZeroes : field; init; }
+
     /// <summary>Largest TRIM, WRITE_ZEROES or CACHE in bytes; a multiple of <see cref="MinimumBlock"/>.</summary>
     public long MaximumZeroes { get; init; } = DefaultMaximumZeroes;
 
@@ -50,6 +55,9 @@ public sealed record BlockDeviceInfo
 
     /// <summary>CACHE is understood.</summary>
     public bool CanCache { get; init; }
+
+    /// <summary>BLOCK_STATUS is understood.</summary>
+    public bool CanBlockStatus { get; init; }
 
     /// <summary>Seeks cost: the medium is rotational.</summary>
     public bool IsRotational { get; init; }

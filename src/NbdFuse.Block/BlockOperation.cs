@@ -20,4 +20,10 @@ public enum BlockOperation : byte
 
     /// <summary>Advice that the range will be read soon. Success proves nothing, failure harms nothing.</summary>
     Cache = 5,
+
+    /// <summary>
+    /// Tell what the start of the range is: <see cref="BlockRequest.StatusLength"/> bytes from the offset on are of one
+    /// <see cref="BlockRequest.Status"/>. Whole minimum blocks only.
+    /// </summary>
+    BlockStatus = 6,
 }

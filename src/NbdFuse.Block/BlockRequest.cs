@@ -51,6 +51,12 @@ public sealed class BlockRequest
     /// <summary>Payload of a Read (filled on success) or Write: exactly <see cref="Length"/> bytes. Else empty.</summary>
     public Memory<byte> Buffer { get; set; }
 
+    /// <summary>Answer to a BlockStatus: bytes from the offset on that are of one status; 1 to <see cref="Length"/>.</summary>
+    public long StatusLength { get; set; }
+
+    /// <summary>Answer to a BlockStatus.</summary>
+    public BlockStatus Status { get; set; }
+
     /// <summary>Linux errno of the completed request, positive; 0 on success.</summary>
     public int Error { get; private set; }
 
@@ -173,6 +179,8 @@ public sealed class BlockRequest
         Offset = 0;
         Length = 0;
         Buffer = default;
+        StatusLength = 0;
+        Status = BlockStatus.Data;
         Error = 0;
         Sink = null;
         Token = 0;

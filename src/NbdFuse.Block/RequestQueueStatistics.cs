@@ -12,7 +12,7 @@ public sealed class RequestQueueStatistics
     /// <summary>Buckets of a histogram of latencies: bucket n counts 2^n to 2^(n+1) µs, the first and the last also what is beyond.</summary>
     public const int LatencyBuckets = 32;
 
-    private const int Operations = 6;
+    private const int Operations = 7;
     private static readonly long TicksPerMicrosecond = Math.Max(1, Stopwatch.Frequency / 1_000_000);
 
     private readonly long[] _requests = new long[Operations];

@@ -38,7 +38,11 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         _options = options;
         _logger = logger;
         Negotiated = sockets[0].Negotiated;
-        Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly);
+        Info = ExportGeometry.Describe(Negotiated.Export, options.ReadOnly) with
+        {
+            CanBlockStatus = WireForm.Of(Negotiated).StatusContext is not null,
+            MaximumTrim = Negotiated.ExtendedHeaders ? ExportGeometry.LongestTrim : 0,
+        };
         _connections = sockets.Count;
         _wantedConnections = sockets.Count;
         _canRecover = transport.Target.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
@@ -118,6 +122,8 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         ExportName = options.ExportName,
         Timeout = options.HandshakeTimeout,
+        WantExtendedHeaders = options.ExtendedHeaders,
+        MetaContexts = [NbdMetaContextNames.BaseAllocation],
     };
 
     /// <summary>Says goodbye on connections that are not used after all.</summary>
@@ -125,7 +131,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     {
         foreach (NegotiatedSocket socket in sockets)
         {
-            _ = NbdConnection.SayGoodbye(socket.Socket.Value);
+            _ = NbdConnection.SayGoodbye(socket.Socket.Value, socket.Negotiated.ExtendedHeaders);
             socket.Socket.Dispose();
         }
     }

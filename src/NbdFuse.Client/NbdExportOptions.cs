@@ -6,6 +6,9 @@ public sealed record NbdExportOptions
     /// <summary>Name of the export; empty is the server's default.</summary>
     public string ExportName { get; init; } = string.Empty;
 
+    /// <summary>Extended headers are used where the server has them (proto.md, branch extension-ext-header).</summary>
+    public bool ExtendedHeaders { get; init; } = true;
+
     /// <summary>Never change the export, even when the server would allow it.</summary>
     public bool ReadOnly { get; init; }
 

@@ -27,6 +27,21 @@ internal struct FuseRequestState
     /// <summary>The kernel's number of the request.</summary>
     public ulong Unique;
 
+    /// <summary>For an Lseek: where the kernel wants to search from, in bytes.</summary>
+    public long SeekFrom;
+
+    /// <summary>For an Lseek: a hole is searched for, not data.</summary>
+    public bool SeeksHole;
+
+    /// <summary>For an Lseek: how many times the device was asked.</summary>
+    public int Questions;
+
+    /// <summary>For an Lseek: start of a range with all changes that were under way at any time of the search, in bytes.</summary>
+    public long ChangedStart;
+
+    /// <summary>For an Lseek: end of that range; there is none when it is not larger than the start.</summary>
+    public long ChangedEnd;
+
     /// <summary>For a Flush: how many writes had been completed when it began.</summary>
     public long WritesBefore;
 }

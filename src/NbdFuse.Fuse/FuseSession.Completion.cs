@@ -84,6 +84,11 @@ public sealed partial class FuseSession
             }
         }
 
+        if (slot.Opcode == FuseOpcode.Lseek && ContinueSearch(request, ref slot))
+        {
+            return false;
+        }
+
         if (!request.IsDelivered && request.TryClaimAnswer())
         {
             AnswerCompleted(request, slot);
@@ -97,6 +102,12 @@ public sealed partial class FuseSession
 
     private void AnswerCompleted(BlockRequest request, in FuseRequestState slot)
     {
+        if (slot.Opcode == FuseOpcode.Lseek)
+        {
+            AnswerSearch(request, slot);
+            return;
+        }
+
         if (request.Error != 0)
         {
             Answer(slot.Buffer, slot.Unique, request.Error);

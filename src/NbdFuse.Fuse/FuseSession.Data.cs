@@ -92,6 +92,7 @@ public sealed partial class FuseSession
         }
 
         _states[request.Tag].Written = (int)length;
+        NoteChange(request.Offset, request.Length);
         _queue.Submit(request, _arrivedMs);
         return true;
     }
@@ -201,6 +202,7 @@ public sealed partial class FuseSession
         request.Flags = flags;
         request.Offset = offset;
         request.Length = Math.Min(length, _size - offset);
+        NoteChange(request.Offset, request.Length);
         _queue.Submit(request, _arrivedMs);
         return true;
     }
@@ -212,12 +214,15 @@ public sealed partial class FuseSession
             return Malformed(header, buffer, body.Length + InHeaderSize);
         }
 
-        // Everything is data, up to the hole that every file has at its end.
         ulong size = (ulong)_size;
         return (int)seek.Whence switch
         {
             _ when header.NodeId != _fileNode => Fail(header, buffer, Errno.EISDIR),
             Posix.SeekData or Posix.SeekHole when seek.Offset >= size => Fail(header, buffer, Errno.ENXIO),
+            Posix.SeekData or Posix.SeekHole when KnowsHoles =>
+                Search(header, buffer, (long)seek.Offset, (int)seek.Whence == Posix.SeekHole),
+
+            // Everything is data, up to the hole that every file has at its end.
             Posix.SeekData => Succeed(header, buffer, new FuseLseekOut { Offset = seek.Offset }),
             Posix.SeekHole => Succeed(header, buffer, new FuseLseekOut { Offset = size }),
             _ => Fail(header, buffer, Errno.EINVAL),

@@ -45,7 +45,7 @@ public sealed partial class FuseSession
         {
             Inode = _fileNode,
             Size = (ulong)_size,
-            Blocks = ((ulong)_size + 511) / 512,
+            Blocks = BlocksTaken(),
             Mode = FileStatus.TypeRegular | mode,
             Links = 1,
             Uid = uid,
@@ -259,7 +259,7 @@ public sealed partial class FuseSession
             return Fail(header, buffer, Errno.ENOENT);
         }
 
-        FuseAttrOut attributes = Attributes(_file);
+        FuseAttrOut attributes = Attributes(Node(_fileNode));
         FuseEntryOut entry = new()
         {
             NodeId = _fileNode,
@@ -325,6 +325,7 @@ public sealed partial class FuseSession
     {
         if (id == _fileNode)
         {
+            _file.Blocks = BlocksTaken();
             if (_contentChanged)
             {
                 // Not at every write: the clock is asked when somebody looks.
@@ -344,12 +345,17 @@ public sealed partial class FuseSession
         return ref Unsafe.NullRef<FuseAttr>();
     }
 
-    private FuseAttrOut Attributes(in FuseAttr node) => new()
+    private FuseAttrOut Attributes(in FuseAttr node)
     {
-        AttrValid = (ulong)_options.Mount.AttributeTimeoutMs / 1000,
-        AttrValidNs = (uint)(_options.Mount.AttributeTimeoutMs % 1000) * 1_000_000,
-        Attr = node,
-    };
+        long validMs = _options.Mount.AttributeTimeoutMs;
+        validMs = KnowsHoles ? Math.Min(validMs, RoomTimeoutMs) : validMs;
+        return new FuseAttrOut
+        {
+            AttrValid = (ulong)validMs / 1000,
+            AttrValidNs = (uint)(validMs % 1000) * 1_000_000,
+            Attr = node,
+        };
+    }
 
     private static void Now(out ulong seconds, out uint nanoseconds)
     {

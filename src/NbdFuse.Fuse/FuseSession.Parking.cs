@@ -26,7 +26,8 @@ public sealed partial class FuseSession
     private bool _arrivedInterrupted;
 
     private static bool NeedsSlot(FuseOpcode opcode) =>
-        opcode is FuseOpcode.Read or FuseOpcode.Write or FuseOpcode.Fsync or FuseOpcode.Flush or FuseOpcode.Release or FuseOpcode.Fallocate;
+        opcode is FuseOpcode.Read or FuseOpcode.Write or FuseOpcode.Fsync or FuseOpcode.Flush or FuseOpcode.Release
+            or FuseOpcode.Fallocate or FuseOpcode.Lseek;
 
     /// <summary>Whether there is a place for the next request, whatever it is.</summary>
     private bool MayRead() => _parkedCount == 0 && _queue.HasRoom(FuseBuffers.MaximumPayload)
@@ -59,8 +60,9 @@ public sealed partial class FuseSession
             IsClose = header.Opcode == FuseOpcode.Flush,
         };
         _parkedBytes += length;
-        if (header.Opcode == FuseOpcode.Flush)
+        if (_options.RequestTimeoutMs > 0 || header.Opcode == FuseOpcode.Flush)
         {
+            // Those in the queue may all have been answered already, and nobody look at the clock any more.
             Tick();
         }
 

@@ -27,6 +27,12 @@ internal sealed partial class ServerTransmission
             {
                 throw new ClientViolationException("an extended request began with the wrong magic");
             }
+
+            if (request.Command == NbdCommand.Write)
+            {
+                // A client must set the flag (extension-ext-header, "Request types"). QEMU's, 10.0 at least, does not, and sends the payload.
+                request = request with { Flags = request.Flags | NbdCommandFlags.PayloadLen };
+            }
         }
         else if (NbdRequestHeader.TryRead(_reader.Buffered, out NbdRequestHeader compact))
         {

@@ -164,10 +164,6 @@ internal sealed partial class ServerTransmission : IDisposable
                 BlockStatus(in request, _hasStatus);
                 break;
 
-            case NbdCommand.Write:
-                Answer(in request, NbdError.Inval, "a WRITE has a payload, and the flag that says so");
-                break;
-
             default:
                 Answer(in request, NbdError.Inval, "unknown command");
                 break;

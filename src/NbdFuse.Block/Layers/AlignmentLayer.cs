@@ -12,6 +12,9 @@ namespace NbdFuse.Block.Layers;
 public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 {
     private const int Contexts = 16;
+
+    /// <summary>A block has at most 65536 bytes.</summary>
+    private const int HeadBits = 17;
     private readonly IBlockDevice _lower;
     private readonly long _size;
     private readonly int _block;
@@ -50,6 +53,12 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
             return;
         }
 
+        if (request.Operation == BlockOperation.BlockStatus)
+        {
+            SubmitStatus(request);
+            return;
+        }
+
         Start(request);
     }
 
@@ -59,6 +68,12 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
+        if (state < 0)
+        {
+            EndStatus(request, ~state);
+            return true;
+        }
+
         Context context = _contexts[state];
         if (request.Error != 0 && context.Error == 0)
         {
@@ -71,6 +86,34 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         }
 
         return false;
+    }
+
+    /// <summary>Asks about whole blocks. Needs no context: what was added fits into the request's own state.</summary>
+    private void SubmitStatus(BlockRequest request)
+    {
+        long head = request.Offset % _block;
+        long tail = BlockEnd(request.End - 1 - ((request.End - 1) % _block)) - request.End;
+        request.Offset -= head;
+        request.Length += head + tail;
+        request.Push(this, ~((tail << HeadBits) | head));
+        _lower.Submit(request);
+    }
+
+    private static void EndStatus(BlockRequest request, long added)
+    {
+        long head = added & ((1L << HeadBits) - 1);
+        request.Offset += head;
+        request.Length -= head + (added >> HeadBits);
+        if (request.Error == 0 && request.StatusLength <= head)
+        {
+            // Less than a block was told about, and not what was asked about.
+            request.Status = BlockStatus.Data;
+            request.StatusLength = request.Length;
+        }
+        else
+        {
+            request.StatusLength = Math.Min(request.StatusLength - head, request.Length);
+        }
     }
 
     /// <summary>End of a block, the last one's being the device's; written so that a device of 2^63-1 bytes can't overflow.</summary>

@@ -54,11 +54,14 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion, IReques
                 break;
             case BlockOperation.Trim:
                 Require(info.CanTrim, request, "is not supported");
-                Require(request.Length <= info.MaximumZeroes, request, "is too long");
+                Require(request.Length <= info.MaximumTrim, request, "is too long");
                 break;
             case BlockOperation.WriteZeroes:
                 Require(info.CanWriteZeroes, request, "is not supported");
                 Require(request.Length <= info.MaximumZeroes, request, "is too long");
+                break;
+            case BlockOperation.BlockStatus:
+                Require(info.CanBlockStatus, request, "is not supported");
                 break;
             case BlockOperation.Cache:
                 Require(info.CanCache, request, "is not supported");

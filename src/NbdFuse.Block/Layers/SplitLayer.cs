@@ -21,6 +21,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     private int _freeCount = Contexts;
     private readonly long _smallestZeroes;
     private long _maximumZeroes;
+    private long _maximumTrim;
     private BlockRequestList _waiting;
     private bool _isStarting;
 
@@ -31,8 +32,9 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     {
         _lower = lower;
         _maximumZeroes = lower.Info.MaximumZeroes;
+        _maximumTrim = lower.Info.MaximumTrim;
         _smallestZeroes = Math.Min(SmallestZeroes, lower.Info.MaximumPayload);
-        Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue };
+        Info = lower.Info with { MaximumPayload = int.MaxValue, MaximumZeroes = long.MaxValue, MaximumTrim = long.MaxValue };
         for (int i = 0; i < Contexts; i++)
         {
             _contexts[i] = new Context(ready);
@@ -46,6 +48,13 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
     {
+        if (request.Operation == BlockOperation.BlockStatus)
+        {
+            // The answer may be about less than was asked.
+            _lower.Submit(request);
+            return;
+        }
+
         if (HasPayload(request))
         {
             if (request.Length <= _lower.Info.MaximumPayload)
@@ -54,7 +63,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
                 return;
             }
         }
-        else if (request.Length <= _maximumZeroes)
+        else if (request.Length <= LimitOf(request.Operation))
         {
             if (request.Length > _smallestZeroes)
             {
@@ -81,7 +90,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
                 return true;
             }
 
-            LowerZeroesLimit(request.Length);
+            LowerLimit(request.Length);
             Start(request);
             return false;
         }
@@ -90,7 +99,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         context.Outstanding--;
         if (IsTooLong(request))
         {
-            LowerZeroesLimit(request.Length);
+            LowerLimit(request.Length);
             context.Next = request.Offset;
         }
         else if (request.Error != 0 && context.Error == 0)
@@ -111,10 +120,14 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
         && (request.Error == BlockErrno.EOVERFLOW
             || (request.Error == BlockErrno.EINVAL && request.Length > _lower.Info.MaximumPayload));
 
-    private void LowerZeroesLimit(long failedLength)
+    private long LimitOf(BlockOperation operation) => operation == BlockOperation.Trim ? _maximumTrim : _maximumZeroes;
+
+    private void LowerLimit(long failedLength)
     {
         long half = Math.Max(failedLength / 2, _smallestZeroes);
-        _maximumZeroes = Math.Min(_maximumZeroes, half - (half % _lower.Info.MinimumBlock));
+        half -= half % _lower.Info.MinimumBlock;
+        _maximumZeroes = Math.Min(_maximumZeroes, half);
+        _maximumTrim = Math.Min(_maximumTrim, half);
     }
 
     private void Start(BlockRequest request)
@@ -141,7 +154,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
 
         // Pieces without a payload go one after the other, so that one that is too long can be cut again.
         int parallel = payload ? PiecesPerContext : 1;
-        long limit = payload ? _lower.Info.MaximumPayload : _maximumZeroes;
+        long limit = payload ? _lower.Info.MaximumPayload : LimitOf(parent.Operation);
         while (context.Outstanding < parallel && context.Error == 0 && context.Next < parent.End && !parent.IsAbandoned)
         {
             BlockRequest piece = context.Take();

@@ -106,7 +106,15 @@ internal static class Rehearsal
         RehearsedExport? rehearsed = null;
         try
         {
-            var options = new NbdExportOptions { Connections = 1, Movers = 0, ReconnectTimeout = reconnectTimeout };
+            var options = new NbdExportOptions
+            {
+                Connections = 1,
+                Movers = 0,
+                ReconnectTimeout = reconnectTimeout,
+
+                // Each form of the protocol once.
+                ExtendedHeaders = reconnectTimeout == TimeSpan.Zero,
+            };
             NbdExport export = await NbdExport.OpenAsync(new UnixTarget(path), options, loggers.CreateLogger("nbd")).ConfigureAwait(false);
             rehearsed = new RehearsedExport(export);
             foreach (BlockOperation operation in Enum.GetValues<BlockOperation>())

@@ -45,6 +45,8 @@ internal static class HelpTexts
             --write-log SIZE   unflushed writes kept for a server that crashes
                                (default: 16M; 0: none)
             --shared           others write to the export, too: no write log
+            --no-extended-headers
+                               talk to the server as to older ones
             --keeper           the file survives the death of the process that
                                serves it (Linux 6.9)
             --record FILE      record which blocks are read, in their order

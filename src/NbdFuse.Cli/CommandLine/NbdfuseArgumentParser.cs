@@ -34,6 +34,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
         new(OptionId.Keeper, Long: "keeper", IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
+        new(OptionId.NoExtendedHeaders, Long: "no-extended-headers", IsOwn: true),
         new(OptionId.OnTimeout, Long: "on-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Prefetch, Long: "prefetch", TakesArgument: true, IsOwn: true),
         new(OptionId.Punch, Long: "punch", TakesArgument: true, IsOwn: true),
@@ -172,6 +173,7 @@ internal static class NbdfuseArgumentParser
         OptionId.OnTimeout => result with { OnTimeout = ReadOnTimeout(argument!) },
         OptionId.WriteLog => result with { WriteLogBytes = ReadWriteLog(argument!) },
         OptionId.Shared => result with { Shared = true },
+        OptionId.NoExtendedHeaders => result with { ExtendedHeaders = false },
         _ => throw new InvalidOperationException($"The option {id} has no meaning."),
     };
 

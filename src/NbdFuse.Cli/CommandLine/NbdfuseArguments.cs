@@ -81,6 +81,9 @@ internal sealed record NbdfuseArguments
     /// <summary>Others change the export at the same time (--shared).</summary>
     public bool Shared { get; init; }
 
+    /// <summary>Extended headers are used where the server has them (not with --no-extended-headers).</summary>
+    public bool ExtendedHeaders { get; init; } = true;
+
     /// <summary>Another process follows one that dies (--keeper).</summary>
     public bool Keeper { get; init; }
 

@@ -72,6 +72,9 @@ internal enum OptionId
     /// <summary>--shared.</summary>
     Shared,
 
+    /// <summary>--no-extended-headers.</summary>
+    NoExtendedHeaders,
+
     /// <summary>--keeper.</summary>
     Keeper,
 

@@ -27,6 +27,8 @@ internal sealed class RecoveryVerbOptions
 
     private readonly Option<bool> _shared = new("--shared") { Description = "Others write to the export, too: no write log" };
 
+    private readonly Option<bool> _compact = new("--no-extended-headers") { Description = "Talk to the server as to older ones" };
+
     /// <summary>Makes the options.</summary>
     public RecoveryVerbOptions()
     {
@@ -43,6 +45,7 @@ internal sealed class RecoveryVerbOptions
         command.Options.Add(_onTimeout);
         command.Options.Add(_writeLog);
         command.Options.Add(_shared);
+        command.Options.Add(_compact);
     }
 
     /// <summary>What was asked for.</summary>
@@ -53,6 +56,7 @@ internal sealed class RecoveryVerbOptions
         OnTimeout = result.GetValue(_onTimeout) is { } action ? NbdfuseArgumentParser.ReadOnTimeout(action) : NbdTimeoutAction.Error,
         WriteLogBytes = result.GetValue(_writeLog) is { } size ? NbdfuseArgumentParser.ReadWriteLog(size) : NbdfuseArguments.DefaultWriteLogBytes,
         Shared = result.GetValue(_shared),
+        ExtendedHeaders = !result.GetValue(_compact),
     };
 
     private static Action<OptionResult> Check<T>(Func<string, T> read) => result =>

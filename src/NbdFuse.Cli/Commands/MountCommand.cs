@@ -109,6 +109,7 @@ internal static class MountCommand
             WriteLogBytes = arguments.WriteLogBytes,
             Shared = arguments.Shared,
             KeptLog = link?.WriteLog,
+            ExtendedHeaders = arguments.ExtendedHeaders,
         };
         ILogger logger = loggers.CreateLogger("nbd");
         return link is { IsResuming: true }

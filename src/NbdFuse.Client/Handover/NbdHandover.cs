@@ -107,7 +107,7 @@ public sealed class NbdHandover : IAsyncDisposable
         {
             foreach (FileDescriptor socket in sockets)
             {
-                NbdConnection.SayGoodbye(socket.Value);
+                NbdConnection.SayGoodbye(socket.Value, extended: false);
                 socket.Dispose();
             }
 

@@ -27,7 +27,7 @@ public sealed class NbdHandoverSockets : IDisposable
     {
         foreach (FileDescriptor socket in Sockets)
         {
-            NbdConnection.SayGoodbye(socket.Value);
+            NbdConnection.SayGoodbye(socket.Value, extended: false);
         }
     }
 

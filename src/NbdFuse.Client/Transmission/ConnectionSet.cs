@@ -70,7 +70,7 @@ internal sealed class ConnectionSet : IConnectionOwner
         _all = [.. _small, .. _large, .. _movers.SelectMany(mover => mover.Connections)];
 
         NbdConnection Make(NegotiatedSocket socket, bool splice) =>
-            new(loop, socket.Socket, socket.Negotiated.StructuredReplies, splice, this, socket.IsCutOff);
+            new(loop, socket.Socket, WireForm.Of(socket.Negotiated), splice, this, socket.IsCutOff);
     }
 
     /// <summary>Number of the server's run that this set belongs to, from 1.</summary>
@@ -112,7 +112,7 @@ internal sealed class ConnectionSet : IConnectionOwner
     public void Add(NegotiatedSocket socket)
     {
         bool isSmall = _small.Length < _wantedSmall;
-        var connection = new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: !isSmall, this, socket.IsCutOff);
+        var connection = new NbdConnection(_loop, socket.Socket, WireForm.Of(socket.Negotiated), splice: !isSmall, this, socket.IsCutOff);
         try
         {
             connection.Start();

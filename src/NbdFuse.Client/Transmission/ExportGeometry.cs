@@ -6,6 +6,12 @@ namespace NbdFuse.Client.Transmission;
 /// <summary>Translates what a server says of its export into what a block device is (NBD spec, "Size constraints").</summary>
 internal static class ExportGeometry
 {
+    /// <summary>
+    /// Longest TRIM with extended headers, in bytes: whole blocks of every legal size. What is trimmed at once is a matter of the
+    /// server's metadata; zeroes may have to be written, and keep to pieces.
+    /// </summary>
+    public const long LongestTrim = long.MaxValue - ((1 << 16) - 1);
+
     /// <summary>Makes the description of the device.</summary>
     /// <param name="export">What the server said.</param>
     /// <param name="readOnly">The user wants no changes.</param>

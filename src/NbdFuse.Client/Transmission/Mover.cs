@@ -59,7 +59,7 @@ internal sealed class Mover : ITurnHook, IConnectionOwner, IDisposable
     /// <summary>Adds a connection. Before <see cref="Start"/>.</summary>
     /// <param name="socket">Socket after the handshake, and what was negotiated on it.</param>
     public void Add(NegotiatedSocket socket) =>
-        _connections.Add(new NbdConnection(_loop, socket.Socket, socket.Negotiated.StructuredReplies, splice: true, this, socket.IsCutOff));
+        _connections.Add(new NbdConnection(_loop, socket.Socket, WireForm.Of(socket.Negotiated), splice: true, this, socket.IsCutOff));
 
     /// <summary>Starts the thread.</summary>
     public void Start()

@@ -106,8 +106,7 @@ internal sealed partial class NbdConnection
         if (_largeReads > 0)
         {
             // Only headers are wanted: what follows goes straight to where it belongs.
-            int header = _structured ? NbdStructuredReplyHeader.Size + NbdOffsetDataChunk.Size : NbdSimpleReplyHeader.Size;
-            int missing = header - (_end - _start);
+            int missing = _dataHeaderBytes - (_end - _start);
             length = _largeReads == _table.Count && missing > 0 ? missing : MixedReceiveBytes;
         }
 
@@ -159,7 +158,11 @@ internal sealed partial class NbdConnection
 
             uint magic = BinaryPrimitives.ReadUInt32BigEndian(available);
             bool more;
-            if (magic == NbdMagic.SimpleReply)
+            if (_extended)
+            {
+                more = ParseExtended(available, magic);
+            }
+            else if (magic == NbdMagic.SimpleReply)
             {
                 more = ParseSimple(available);
             }

@@ -4,8 +4,9 @@ using NbdFuse.Protocol;
 namespace NbdFuse.Client.Transmission;
 
 /// <content>
-/// What the frames mean (NBD spec, "Simple reply message" and "Structured reply chunk message"). Each parser returns
-/// true when it consumed a frame and false when it needs more bytes or the connection failed.
+/// What the frames mean (NBD spec, "Simple reply message", "Structured reply chunk message", and "Extended reply chunk message" of its
+/// branch extension-ext-header). Each parser returns true when it consumed a frame and false when it needs more bytes or the
+/// connection failed.
 /// </content>
 internal sealed partial class NbdConnection
 {
@@ -31,6 +32,12 @@ internal sealed partial class NbdConnection
         }
 
         int error = ErrnoOf(header.Error);
+        if (error == 0 && request.Operation == BlockOperation.BlockStatus)
+        {
+            Violation("a BLOCK_STATUS is answered by chunks", "a simple reply answered it");
+            return false;
+        }
+
         if (!isRead || error != 0)
         {
             _start += NbdSimpleReplyHeader.Size;
@@ -94,6 +101,48 @@ internal sealed partial class NbdConnection
             return false;
         }
 
+        var chunk = new ReplyChunk(header.Flags, header.Type, header.Length, NbdStructuredReplyHeader.Size);
+        return ParseChunk(available, chunk, index);
+    }
+
+    private bool ParseExtended(ReadOnlySpan<byte> available, uint magic)
+    {
+        if (magic != NbdMagic.ExtendedReply)
+        {
+            Violation("with extended headers, every reply starts with the magic of an extended one", $"a reply started with 0x{magic:x8}");
+            return false;
+        }
+
+        if (!NbdExtendedReplyHeader.TryRead(available, out NbdExtendedReplyHeader header))
+        {
+            return available.Length >= NbdExtendedReplyHeader.Size && Unreachable();
+        }
+
+        if (!FindCommand(header.Cookie, out int index))
+        {
+            return false;
+        }
+
+        if (header.Offset != (ulong)_table[index].Request!.Offset)
+        {
+            Violation(
+                "the offset of an extended reply is that of its request",
+                $"offset {header.Offset} answered {_table[index].Request!.Operation} at {_table[index].Request!.Offset}");
+            return false;
+        }
+
+        if (header.Length > uint.MaxValue)
+        {
+            Violation("no payload of a reply needs more than 32 bits of length", $"a chunk of type {(ushort)header.Type} had {header.Length} bytes");
+            return false;
+        }
+
+        var chunk = new ReplyChunk(header.Flags, header.Type, (uint)header.Length, NbdExtendedReplyHeader.Size);
+        return ParseChunk(available, chunk, index);
+    }
+
+    private bool ParseChunk(ReadOnlySpan<byte> available, in ReplyChunk header, int index)
+    {
         BlockRequest request = _table[index].Request!;
         if (header.IsError)
         {
@@ -108,6 +157,9 @@ internal sealed partial class NbdConnection
                 return ParseData(available, header, index, request);
             case NbdReplyType.OffsetHole when request.Operation == BlockOperation.Read:
                 return ParseHole(available, header, index, request);
+            case NbdReplyType.BlockStatus when request.Operation == BlockOperation.BlockStatus && !_extended:
+            case NbdReplyType.BlockStatusExt when request.Operation == BlockOperation.BlockStatus && _extended:
+                return ParseStatus(available, header, index, request);
             default:
                 Violation(
                     "a chunk has a type that is defined for its command",
@@ -116,7 +168,7 @@ internal sealed partial class NbdConnection
         }
     }
 
-    private bool ParseNone(NbdStructuredReplyHeader header, int index)
+    private bool ParseNone(in ReplyChunk header, int index)
     {
         if (header.Length != 0 || !header.IsDone)
         {
@@ -124,27 +176,27 @@ internal sealed partial class NbdConnection
             return false;
         }
 
-        _start += NbdStructuredReplyHeader.Size;
+        _start += header.HeaderBytes;
         EndReply(index);
         return _failure is null;
     }
 
     private bool ParseData(
-        ReadOnlySpan<byte> available, NbdStructuredReplyHeader header, int index, BlockRequest request)
+        ReadOnlySpan<byte> available, in ReplyChunk header, int index, BlockRequest request)
     {
-        const int Prefix = NbdStructuredReplyHeader.Size + NbdOffsetDataChunk.Size;
+        int prefix = header.HeaderBytes + NbdOffsetDataChunk.Size;
         if (header.Length <= NbdOffsetDataChunk.Size)
         {
             Violation("an OFFSET_DATA chunk carries data", $"its length was {header.Length}");
             return false;
         }
 
-        if (available.Length < Prefix)
+        if (available.Length < prefix)
         {
             return false;
         }
 
-        _ = NbdOffsetDataChunk.TryRead(available[NbdStructuredReplyHeader.Size..], out NbdOffsetDataChunk chunk);
+        _ = NbdOffsetDataChunk.TryRead(available[header.HeaderBytes..], out NbdOffsetDataChunk chunk);
         long length = header.Length - NbdOffsetDataChunk.Size;
         if (!IsInside(request, chunk.Offset, length))
         {
@@ -154,7 +206,7 @@ internal sealed partial class NbdConnection
         ref InFlightSlot slot = ref _table[index];
         if (!slot.HasChunks && header.IsDone && length == request.Length)
         {
-            return TakeWholePayload(index, request, Prefix, available.Length);
+            return TakeWholePayload(index, request, prefix, available.Length);
         }
 
         if (!Cover(ref slot, request, (long)chunk.Offset, length))
@@ -162,13 +214,13 @@ internal sealed partial class NbdConnection
             return false;
         }
 
-        _start += Prefix;
+        _start += prefix;
         StartBody(index, (long)chunk.Offset, (int)length, header.IsDone);
         return true;
     }
 
     private bool ParseHole(
-        ReadOnlySpan<byte> available, NbdStructuredReplyHeader header, int index, BlockRequest request)
+        ReadOnlySpan<byte> available, in ReplyChunk header, int index, BlockRequest request)
     {
         if (header.Length != NbdOffsetHoleChunk.Size)
         {
@@ -176,12 +228,12 @@ internal sealed partial class NbdConnection
             return false;
         }
 
-        if (available.Length < NbdStructuredReplyHeader.Size + NbdOffsetHoleChunk.Size)
+        if (available.Length < header.HeaderBytes + NbdOffsetHoleChunk.Size)
         {
             return false;
         }
 
-        _ = NbdOffsetHoleChunk.TryRead(available[NbdStructuredReplyHeader.Size..], out NbdOffsetHoleChunk hole);
+        _ = NbdOffsetHoleChunk.TryRead(available[header.HeaderBytes..], out NbdOffsetHoleChunk hole);
         if (hole.Length == 0)
         {
             Violation("a hole is not empty", "an OFFSET_HOLE chunk had size 0");
@@ -195,7 +247,7 @@ internal sealed partial class NbdConnection
         }
 
         request.Buffer.Span.Slice((int)((long)hole.Offset - request.Offset), (int)hole.Length).Clear();
-        _start += NbdStructuredReplyHeader.Size + NbdOffsetHoleChunk.Size;
+        _start += header.HeaderBytes + NbdOffsetHoleChunk.Size;
         if (header.IsDone)
         {
             EndReply(index);
@@ -205,7 +257,7 @@ internal sealed partial class NbdConnection
     }
 
     private bool ParseErrorChunk(
-        ReadOnlySpan<byte> available, NbdStructuredReplyHeader header, int index, BlockRequest request)
+        ReadOnlySpan<byte> available, in ReplyChunk header, int index, BlockRequest request)
     {
         if (header.Length > NbdLimits.MaxErrorChunkBytes)
         {
@@ -213,13 +265,13 @@ internal sealed partial class NbdConnection
             return false;
         }
 
-        int total = NbdStructuredReplyHeader.Size + (int)header.Length;
+        int total = header.HeaderBytes + (int)header.Length;
         if (available.Length < total)
         {
             return false;
         }
 
-        ReadOnlySpan<byte> payload = available[NbdStructuredReplyHeader.Size..total];
+        ReadOnlySpan<byte> payload = available[header.HeaderBytes..total];
         if (!NbdErrorChunk.TryRead(header.Type, payload, out NbdErrorChunk chunk))
         {
             Violation("an error chunk holds an error and a message of the length it names", "its length does not fit");
@@ -265,6 +317,12 @@ internal sealed partial class NbdConnection
     {
         ref InFlightSlot slot = ref _table[index];
         BlockRequest request = slot.Request!;
+        if (slot.Error == 0 && request.Operation == BlockOperation.BlockStatus && request.StatusLength == 0)
+        {
+            Violation("a BLOCK_STATUS is answered by one chunk for each context", "it was answered by none");
+            return;
+        }
+
         if (slot.Error == 0 && request.Operation == BlockOperation.Read && !IsCovered(ref slot, request))
         {
             Violation("the chunks of a READ cover all of it", "a READ was answered with a gap");

@@ -8,6 +8,10 @@ namespace NbdFuse.Client.Transmission;
 internal sealed partial class NbdConnection
 {
     private const int HeaderStride = 32;
+
+    /// <summary>Just below 4 GiB, and whole blocks of every legal size.</summary>
+    private const long LongestCompactStatus = (1L << 32) - (1 << 16);
+
     private readonly NativeBuffer _headers;
     private readonly IoVectorList _vectors = new(IoVectorList.MaximumCapacity);
     private readonly int[] _pending = new int[TableCapacity];
@@ -55,6 +59,7 @@ internal sealed partial class NbdConnection
         BlockOperation.Flush => NbdCommand.Flush,
         BlockOperation.Trim => NbdCommand.Trim,
         BlockOperation.WriteZeroes => NbdCommand.WriteZeroes,
+        BlockOperation.BlockStatus => NbdCommand.BlockStatus,
         _ => NbdCommand.Cache,
     };
 
@@ -76,21 +81,44 @@ internal sealed partial class NbdConnection
             flags |= NbdCommandFlags.FastZero;
         }
 
+        if (request.Operation == BlockOperation.BlockStatus)
+        {
+            // One extent of a known size: what is longer would need room for as many as the server likes.
+            flags = NbdCommandFlags.ReqOne;
+        }
+
         return flags;
     }
 
     private void Queue(int index, BlockRequest request)
     {
-        NbdRequestHeader.Write(
-            _headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size),
-            FlagsOf(request),
-            CommandOf(request.Operation),
-            _table.CookieOf(index),
-            (ulong)request.Offset,
-            (uint)request.Length);
+        // What another connection has said of it before it was lost does not count.
+        request.StatusLength = 0;
+        Span<byte> header = _headers.Span.Slice(index * HeaderStride, _requestHeaderBytes);
+        NbdCommandFlags flags = FlagsOf(request);
+        if (_extended)
+        {
+            // The flag tells that bytes follow, and that the length is theirs: never without them, never in the compact form.
+            flags |= request.Operation == BlockOperation.Write ? NbdCommandFlags.PayloadLen : 0;
+            NbdExtendedRequestHeader.Write(
+                header, flags, CommandOf(request.Operation), _table.CookieOf(index), (ulong)request.Offset, (ulong)request.Length);
+        }
+        else
+        {
+            NbdRequestHeader.Write(
+                header, flags, CommandOf(request.Operation), _table.CookieOf(index), (ulong)request.Offset, (uint)WireLength(request));
+        }
+
         _pending[(_pendingHead + _pendingCount++) % TableCapacity] = index;
         CountIn(request);
     }
+
+    /// <summary>
+    /// Bytes that a request names: a BLOCK_STATUS may be answered about less than its range, so where 32 bits have to do, it names
+    /// less.
+    /// </summary>
+    private long WireLength(BlockRequest request) =>
+        request.Operation == BlockOperation.BlockStatus && !_extended ? Math.Min(request.Length, LongestCompactStatus) : request.Length;
 
     /// <summary>Ends what the server has not heard of, after it said that it is going away.</summary>
     private void WithdrawUnsent()
@@ -129,13 +157,13 @@ internal sealed partial class NbdConnection
             }
 
             Requests++;
-            _vectors.Add(_headers.Span.Slice(index * HeaderStride, NbdRequestHeader.Size));
+            _vectors.Add(_headers.Span.Slice(index * HeaderStride, _requestHeaderBytes));
             if (request.Operation == BlockOperation.Write)
             {
                 _vectors.Add(request.Buffer.Span);
             }
 
-            _queuedBytes += NbdRequestHeader.Size + (request.Operation == BlockOperation.Write ? request.Length : 0);
+            _queuedBytes += _requestHeaderBytes + (request.Operation == BlockOperation.Write ? request.Length : 0);
             slot.SentAt = _queuedBytes;
         }
 

@@ -30,6 +30,10 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     private readonly FileDescriptor _socket;
     private readonly int _fd;
     private readonly bool _structured;
+    private readonly bool _extended;
+    private readonly uint? _statusContext;
+    private readonly int _requestHeaderBytes;
+    private readonly int _dataHeaderBytes;
     private readonly bool _canSplice;
     private readonly IConnectionOwner _owner;
     private readonly Func<bool>? _isLineCutOff;
@@ -42,18 +46,23 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>Makes the connection; <see cref="Start"/> joins it to its loop.</summary>
     /// <param name="loop">The loop that owns it.</param>
     /// <param name="socket">Socket after the handshake; owned from now on. It is made non-blocking.</param>
-    /// <param name="structured">Structured replies were negotiated.</param>
+    /// <param name="form">What was negotiated on it.</param>
     /// <param name="splice">Large payloads may go by splice to the front end.</param>
     /// <param name="owner">Hears of ended requests.</param>
     /// <param name="isLineCutOff">See <see cref="NegotiatedSocket.IsCutOff"/>.</param>
     public NbdConnection(
-        EventLoop loop, FileDescriptor socket, bool structured, bool splice, IConnectionOwner owner, Func<bool>? isLineCutOff = null)
+        EventLoop loop, FileDescriptor socket, WireForm form, bool splice, IConnectionOwner owner, Func<bool>? isLineCutOff = null)
     {
         _isLineCutOff = isLineCutOff;
         _loop = loop;
         _socket = socket;
         _fd = socket.Value;
-        _structured = structured;
+        _structured = form.Structured;
+        _extended = form.Extended;
+        _statusContext = form.StatusContext;
+        _requestHeaderBytes = _extended ? NbdExtendedRequestHeader.Size : NbdRequestHeader.Size;
+        _dataHeaderBytes = _extended ? NbdExtendedReplyHeader.Size + NbdOffsetDataChunk.Size
+            : _structured ? NbdStructuredReplyHeader.Size + NbdOffsetDataChunk.Size : NbdSimpleReplyHeader.Size;
         _canSplice = splice;
         _owner = owner;
         _headers = NativeBuffer.Allocate(TableCapacity * HeaderStride);
@@ -104,6 +113,20 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
         if (IsClosed)
         {
             _owner.OnRequestEnded(request, _shutdownSeen ? BlockErrno.ESHUTDOWN : Lost);
+            return;
+        }
+
+        if (request.Operation == BlockOperation.BlockStatus && _statusContext is null)
+        {
+            // Illegal without a context (proto.md, NBD_CMD_BLOCK_STATUS): the server that came back is another one.
+            _owner.OnRequestEnded(request, BlockErrno.EOPNOTSUPP);
+            return;
+        }
+
+        if (!_extended && request.Length > uint.MaxValue && request.Operation != BlockOperation.BlockStatus)
+        {
+            // An earlier server took it in one piece. It is cut where such an error of a server is, too.
+            _owner.OnRequestEnded(request, BlockErrno.EOVERFLOW);
             return;
         }
 
@@ -199,7 +222,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
             return;
         }
 
-        _ = SayGoodbye(_fd);
+        _ = SayGoodbye(_fd, _extended);
         _failure = new NbdDisconnectedException("the connection was closed");
         Leave();
     }
@@ -230,7 +253,7 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <param name="reason">Why.</param>
     public void GiveUp(NbdException reason)
     {
-        int sent = _failure is null && _vectors.Count == 0 ? SayGoodbye(_fd) : -Errno.EAGAIN;
+        int sent = _failure is null && _vectors.Count == 0 ? SayGoodbye(_fd, _extended) : -Errno.EAGAIN;
 
         // An error of the socket is told once, to whoever asks first.
         Fail(reason, isPeerClosed: false, isCutOff: sent < 0 && sent != -Errno.EAGAIN && !IsClosedByPeer(sent));
@@ -238,13 +261,14 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
 
     /// <summary>Sends NBD_CMD_DISC over a socket in the transmission phase and closes its sending side.</summary>
     /// <param name="fd">The socket.</param>
+    /// <param name="extended">Extended headers were negotiated.</param>
     /// <returns>Bytes that were sent, or a negative errno.</returns>
-    public static int SayGoodbye(int fd)
+    public static int SayGoodbye(int fd, bool extended)
     {
-        Span<byte> header = stackalloc byte[NbdRequestHeader.Size];
-        NbdRequestHeader.Write(header, 0, NbdCommand.Disc, 0, 0, 0);
+        Span<byte> header = stackalloc byte[NbdExtendedRequestHeader.Size];
+        header = header[..HandshakeSession.WriteDisconnect(header, extended)];
 
-        // An idle socket's buffer takes 28 bytes; a server that is gone already needs no farewell.
+        // An idle socket's buffer takes some 30 bytes; a server that is gone already needs no farewell.
         int sent = Posix.Send(fd, header, SocketConstants.MSG_DONTWAIT);
         _ = Posix.Shutdown(fd, SocketConstants.SHUT_WR);
         return sent;

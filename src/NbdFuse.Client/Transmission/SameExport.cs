@@ -24,7 +24,8 @@ internal static class SameExport
             return now.IsReadOnly ? "it is read-only now" : "it was read-only before";
         }
 
-        NbdTransmissionFlags missing = before.Flags & ~now.Flags;
+        // Advertised with extended headers only, and not used here: without it the export is the same.
+        NbdTransmissionFlags missing = before.Flags & ~now.Flags & ~NbdTransmissionFlags.BlockStatusPayload;
         if (missing != 0)
         {
             return $"it lacks the flags {missing}";

@@ -6,9 +6,21 @@ using NbdFuse.TestKit;
 namespace NbdFuse.Fuzz.Targets;
 
 /// <summary>The server's half of a <see cref="SessionTarget"/>.</summary>
-internal sealed class FaultySession(Socket socket, Decisions decisions, bool structured)
+internal sealed class FaultySession(Socket socket, Decisions decisions, SessionForm form)
 {
-    private readonly List<NbdRequestHeader> _requests = [];
+    /// <summary>Number of base:allocation.</summary>
+    private const uint Context = 5;
+
+    private readonly List<NbdExtendedRequestHeader> _requests = [];
+
+    /// <summary>A status has been told that is not so.</summary>
+    public bool HasLied { get; private set; }
+
+    private int HeaderSize => form == SessionForm.Extended ? NbdExtendedReplyHeader.Size : NbdStructuredReplyHeader.Size;
+
+    /// <summary>What the export is made of: 64 KiB each of data, of zeroes, of a hole, and of a hole of zeroes, and again.</summary>
+    /// <param name="offset">Where, in bytes.</param>
+    public static uint StatusAt(ulong offset) => (uint)(offset / 65536 % 4);
 
     /// <summary>Offers an export of this size, without a fault.</summary>
     /// <param name="size">Size in bytes.</param>
@@ -31,32 +43,38 @@ internal sealed class FaultySession(Socket socket, Decisions decisions, bool str
                 return;
             }
 
-            bool agreed = structured && header.Option == NbdOption.StructuredReply;
+            if (header.Option == NbdOption.SetMetaContext && form != SessionForm.Simple)
+            {
+                byte[] context = new byte[NbdMetaContext.GetSize(NbdMetaContextNames.BaseAllocation)];
+                NbdMetaContext.Write(context, Context, NbdMetaContextNames.BaseAllocation);
+                Reply(header.Option, NbdOptionReplyType.MetaContext, context);
+                Reply(header.Option, NbdOptionReplyType.Ack, []);
+                continue;
+            }
+
+            bool agreed = (form == SessionForm.Structured && header.Option == NbdOption.StructuredReply)
+                || (form == SessionForm.Extended && header.Option == NbdOption.ExtendedHeaders);
             Reply(header.Option, agreed ? NbdOptionReplyType.Ack : NbdOptionReplyType.ErrUnsup, []);
         }
     }
 
-    /// <summary>Takes this many reads, answers them, and hangs up.</summary>
+    /// <summary>Takes this many reads and questions, answers them, and hangs up.</summary>
     /// <param name="count">How many.</param>
     public void Answer(int count)
     {
         while (_requests.Count < count)
         {
-            if (!NbdRequestHeader.TryRead(Receive(NbdRequestHeader.Size), out NbdRequestHeader header))
+            NbdExtendedRequestHeader header = ReadRequest();
+            if (header.Command is not (NbdCommand.Read or NbdCommand.BlockStatus) || header.HasPayload)
             {
-                throw new FuzzFailureException("the client sent something that is no request");
-            }
-
-            if (header.Command != NbdCommand.Read)
-            {
-                throw new FuzzFailureException($"the client sent {header.Command}");
+                throw new FuzzFailureException($"the client sent {header}");
             }
 
             _requests.Add(header);
         }
 
         List<(byte[] Header, byte[] Payload)> messages = [];
-        List<NbdRequestHeader> waiting = [.. _requests];
+        List<NbdExtendedRequestHeader> waiting = [.. _requests];
         while (waiting.Count > 0)
         {
             int index = decisions.Next(waiting.Count);
@@ -90,10 +108,25 @@ internal sealed class FaultySession(Socket socket, Decisions decisions, bool str
         }
     }
 
-    private void AddReply(List<(byte[] Header, byte[] Payload)> messages, NbdRequestHeader request)
+    private NbdExtendedRequestHeader ReadRequest()
+    {
+        NbdExtendedRequestHeader extended;
+        if (form == SessionForm.Extended)
+        {
+            return NbdExtendedRequestHeader.TryRead(Receive(NbdExtendedRequestHeader.Size), out extended)
+                ? extended
+                : throw new FuzzFailureException("the client sent something that is no extended request");
+        }
+
+        return NbdRequestHeader.TryRead(Receive(NbdRequestHeader.Size), out NbdRequestHeader header)
+            ? new NbdExtendedRequestHeader(header.Flags, header.Command, header.Cookie, header.Offset, header.Length)
+            : throw new FuzzFailureException("the client sent something that is no request");
+    }
+
+    private void AddReply(List<(byte[] Header, byte[] Payload)> messages, NbdExtendedRequestHeader request)
     {
         uint error = decisions.Next(16) == 5 ? 5u : 0;
-        if (!structured)
+        if (form == SessionForm.Simple)
         {
             byte[] header = new byte[NbdSimpleReplyHeader.Size];
             NbdSimpleReplyHeader.Write(header, error, request.Cookie);
@@ -101,33 +134,74 @@ internal sealed class FaultySession(Socket socket, Decisions decisions, bool str
             return;
         }
 
+        if (request.Command == NbdCommand.BlockStatus)
+        {
+            AddStatus(messages, request, isLast: error == 0);
+        }
+        else
+        {
+            AddData(messages, request, isLast: error == 0);
+        }
+
+        if (error != 0)
+        {
+            byte[] chunk = Chunk(request, NbdReplyType.Error, isDone: true, NbdErrorChunk.HeaderSize, inHeader: NbdErrorChunk.HeaderSize);
+            NbdErrorChunk.WriteError(chunk.AsSpan(HeaderSize), error, []);
+            messages.Add((chunk, []));
+        }
+    }
+
+    private void AddData(List<(byte[] Header, byte[] Payload)> messages, NbdExtendedRequestHeader request, bool isLast)
+    {
         ulong at = request.Offset;
         ulong end = at + request.Length;
         while (at < end)
         {
             int length = (int)(end - at);
-            bool isLast = decisions.Next(3) != 1;
-            if (!isLast)
+            if (decisions.Next(3) == 1)
             {
                 length = 1 + decisions.Next(Math.Min(length, 65536));
             }
 
-            bool isDone = at + (ulong)length == end && error == 0;
-            byte[] header = new byte[NbdStructuredReplyHeader.Size + NbdOffsetDataChunk.Size];
-            NbdStructuredReplyHeader.Write(
-                header, isDone ? NbdReplyFlags.Done : 0, NbdReplyType.OffsetData, request.Cookie, (uint)(length + NbdOffsetDataChunk.Size));
-            NbdOffsetDataChunk.Write(header.AsSpan(NbdStructuredReplyHeader.Size), at);
+            bool isDone = at + (ulong)length == end && isLast;
+            byte[] header = Chunk(request, NbdReplyType.OffsetData, isDone, length + NbdOffsetDataChunk.Size, inHeader: NbdOffsetDataChunk.Size);
+            NbdOffsetDataChunk.Write(header.AsSpan(HeaderSize), at);
             messages.Add((header, Data(at, length)));
             at += (ulong)length;
         }
+    }
 
-        if (error != 0)
+    private void AddStatus(List<(byte[] Header, byte[] Payload)> messages, NbdExtendedRequestHeader request, bool isLast)
+    {
+        bool extended = form == SessionForm.Extended;
+        ulong length = Math.Min(request.Length, 65536 - (request.Offset % 65536));
+        byte[] payload = new byte[NbdBlockStatusChunk.GetSize(1, extended)];
+        NbdBlockStatusChunk.Write(payload, Context, [new NbdBlockExtent(length, StatusAt(request.Offset))], extended);
+        if (decisions.Next(4) == 1)
         {
-            byte[] chunk = new byte[NbdStructuredReplyHeader.Size + NbdErrorChunk.HeaderSize];
-            NbdStructuredReplyHeader.Write(chunk, NbdReplyFlags.Done, NbdReplyType.Error, request.Cookie, NbdErrorChunk.HeaderSize);
-            NbdErrorChunk.WriteError(chunk.AsSpan(NbdStructuredReplyHeader.Size), error, []);
-            messages.Add((chunk, []));
+            HasLied = true;
+            payload[decisions.Next(payload.Length)] = decisions.NextByte();
         }
+
+        NbdReplyType type = extended ? NbdReplyType.BlockStatusExt : NbdReplyType.BlockStatus;
+        messages.Add((Chunk(request, type, isLast, payload.Length, inHeader: 0), payload));
+    }
+
+    /// <summary>Head of a chunk, with room for what of its payload is damaged with it.</summary>
+    private byte[] Chunk(NbdExtendedRequestHeader request, NbdReplyType type, bool isDone, int payload, int inHeader)
+    {
+        byte[] header = new byte[HeaderSize + inHeader];
+        NbdReplyFlags flags = isDone ? NbdReplyFlags.Done : NbdReplyFlags.None;
+        if (form == SessionForm.Extended)
+        {
+            NbdExtendedReplyHeader.Write(header, flags, type, request.Cookie, request.Offset, (ulong)payload);
+        }
+        else
+        {
+            NbdStructuredReplyHeader.Write(header, flags, type, request.Cookie, (uint)payload);
+        }
+
+        return header;
     }
 
     // False: nothing is said after this.
@@ -189,7 +263,7 @@ internal sealed class FaultySession(Socket socket, Decisions decisions, bool str
     private bool IsForeign(byte[] changed, byte[] header) =>
         CookieOf(changed) != CookieOf(header) && _requests.Exists(request => request.Cookie == CookieOf(changed));
 
-    // Both kinds of reply have it in bytes 8 to 15.
+    // All kinds of reply have it in bytes 8 to 15.
     private static ulong CookieOf(byte[] header) => BinaryPrimitives.ReadUInt64BigEndian(header.AsSpan(8));
 
     private static byte[] Data(ulong offset, int length) => PatternData.Create(SessionTarget.Pattern, (long)offset, length);

@@ -53,6 +53,39 @@ public class AlignmentLayerTests
 
     [Theory]
     [MemberData(nameof(Shapes))]
+    public void Status_is_asked_for_whole_blocks_and_told_for_what_was_asked(int block, int tail)
+    {
+        // Rule 48.
+        int size = (3 * block) + tail;
+        var device = new DeferringDevice(new BlockDeviceInfo { Size = size, MinimumBlock = block, CanBlockStatus = true });
+        IBlockDevice layer = new AlignmentLayer(new ContractCheckLayer(device), _ready);
+        var caller = new Caller(layer, _ready);
+        foreach ((int start, int end) in new[] { (1, size), (block - 1, block + 1), (block + 1, size - 1), (block, 2 * block), (size - 1, size) })
+        {
+            // Half of a block tells of less than is asked about where it starts behind that; the rest is then taken for data.
+            foreach (int told in new[] { block / 2, block, size })
+            {
+                BlockRequest request = caller.Submit(BlockOperation.BlockStatus, start, end - start);
+                BlockRequest below = Assert.Single(device.Held);
+                int told2 = (int)Math.Min(told, below.Length);
+                (long first, below.StatusLength, below.Status) = (below.Offset, told2, BlockStatus.Zero);
+                device.End();
+                caller.AssertEnded(request);
+                Assert.Equal((start, end - start), (request.Offset, request.Length));
+                bool isTold = first + told2 > start;
+                Assert.Equal(isTold ? BlockStatus.Zero : BlockStatus.Data, request.Status);
+                Assert.Equal(isTold ? Math.Min(first + told2, end) - start : end - start, request.StatusLength);
+                caller.Ended.Clear();
+            }
+        }
+
+        BlockRequest failed = caller.Submit(BlockOperation.BlockStatus, 1, 1);
+        device.End(0, BlockErrno.EIO);
+        caller.AssertEnded(failed, BlockErrno.EIO);
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
     public void Trim_is_rounded_inwards_and_cache_outwards(int block, int tail)
     {
         // Rules 48, 74, 77.

@@ -113,7 +113,7 @@ public class RequestQueueTests : IBlockCompletion
         }
 
         Assert.Empty(_device.Seen);
-        Assert.Equal(5, _ended.Count);
+        Assert.Equal(6, _ended.Count);
     }
 
     [Theory]

@@ -21,7 +21,7 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
     private int _endings;
     private int _failures;
 
-    public ConnectionHarness(bool structured = true, bool splice = false, int sendBuffer = 0)
+    public ConnectionHarness(bool structured = true, bool splice = false, int sendBuffer = 0, uint? statusContext = null, bool extended = false)
     {
         PosixException.Check(
             Posix.SocketPair(SocketConstants.AF_UNIX, SocketConstants.SOCK_STREAM, out int client, out int server), "make a socket pair");
@@ -31,7 +31,7 @@ internal sealed class ConnectionHarness : IConnectionOwner, ITurnHook, IAsyncDis
             Posix.SetSockOpt(client, SocketConstants.SOL_SOCKET, SocketConstants.SO_SNDBUF, sendBuffer);
         }
 
-        Connection = new NbdConnection(_loop, FileDescriptor.Own(client), structured, splice, this);
+        Connection = new NbdConnection(_loop, FileDescriptor.Own(client), new WireForm(structured, extended, statusContext), splice, this);
         _loop.Failed += e => _failed.TrySetException(e);
         _loop.AddTurnHook(this);
         Connection.Start();

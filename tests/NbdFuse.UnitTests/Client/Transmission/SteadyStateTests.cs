@@ -29,13 +29,18 @@ public sealed class SteadyStateTests : ITurnHook, IBlockCompletion
     bool ITurnHook.WantsSpin => false;
 
     [Theory]
-    [InlineData(BlockOperation.Read, 4096, 0)]
-    [InlineData(BlockOperation.Write, 4096, 0)]
-    [InlineData(BlockOperation.Write, 1000, 0)]
-    [InlineData(BlockOperation.Read, 128 * 1024, 0)]
-    [InlineData(BlockOperation.Read, 128 * 1024, 1)]
-    [InlineData(BlockOperation.Write, 128 * 1024, 1)]
-    public async Task Nothing_is_allocated_on_the_loop_per_request(BlockOperation operation, int length, int movers)
+    [InlineData(BlockOperation.Read, 4096, 0, true)]
+    [InlineData(BlockOperation.Read, 4096, 0, false)]
+    [InlineData(BlockOperation.Write, 4096, 0, true)]
+    [InlineData(BlockOperation.Write, 4096, 0, false)]
+    [InlineData(BlockOperation.Write, 1000, 0, true)]
+    [InlineData(BlockOperation.Read, 128 * 1024, 0, true)]
+    [InlineData(BlockOperation.Read, 128 * 1024, 1, true)]
+    [InlineData(BlockOperation.Read, 128 * 1024, 1, false)]
+    [InlineData(BlockOperation.Write, 128 * 1024, 1, true)]
+    [InlineData(BlockOperation.BlockStatus, 128 * 1024, 0, true)]
+    [InlineData(BlockOperation.BlockStatus, 128 * 1024, 0, false)]
+    public async Task Nothing_is_allocated_on_the_loop_per_request(BlockOperation operation, int length, int movers, bool extended)
     {
         (_operation, _length) = (operation, length);
         _window = length > 65536 ? 1000 : 4000;
@@ -46,7 +51,7 @@ public sealed class SteadyStateTests : ITurnHook, IBlockCompletion
         await using var server = new NbdServer(new NbdServerOptions { Exports = [new NbdServerExport { Backend = backend, BlockSizes = new(512, 4096, 1 << 20) }] });
         await server.StartAsync(new UnixDomainSocketEndPoint(socket));
         NbdExport export = await NbdExport.OpenAsync(
-            new UnixTarget(socket), new NbdExportOptions { Movers = movers }, NullLogger.Instance);
+            new UnixTarget(socket), new NbdExportOptions { Movers = movers, ExtendedHeaders = extended }, NullLogger.Instance);
         using var loop = new EventLoop("test loop", new EventLoopOptions { SpinMicroseconds = 0 });
         loop.Failed += e => _allocated.TrySetException(e);
         var ready = new ReadyList();
@@ -58,6 +63,7 @@ public sealed class SteadyStateTests : ITurnHook, IBlockCompletion
         {
             Assert.Equal(0, await Deadline.Within(_allocated.Task, "the requests to end"));
             Assert.Equal(0, _errors);
+            Assert.Equal(extended, export.Negotiated.ExtendedHeaders);
         }
         finally
         {
@@ -75,7 +81,11 @@ public sealed class SteadyStateTests : ITurnHook, IBlockCompletion
                 request.Operation = _operation;
                 request.Offset = _submitted++ % 100 * _length;
                 request.Length = _length;
-                request.Buffer = _buffer.AsMemory(request.Tag * _length, _length);
+                if (_operation != BlockOperation.BlockStatus)
+                {
+                    request.Buffer = _buffer.AsMemory(request.Tag * _length, _length);
+                }
+
                 request.Owner = this;
                 _queue.Submit(request, 0);
             }
