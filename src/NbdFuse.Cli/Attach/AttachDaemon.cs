@@ -349,6 +349,7 @@ internal sealed class AttachDaemon : IDisposable
             InFlight = _driver.InFlight,
             Recovery = _driver.Recovery,
             Operations = _driver.Operations,
+            Activity = _driver.Activity,
         };
     }
 

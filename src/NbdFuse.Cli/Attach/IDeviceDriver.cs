@@ -39,6 +39,9 @@ internal interface IDeviceDriver : IAsyncDisposable
     /// <summary>Counters per kind of request.</summary>
     IReadOnlyList<OperationStatus> Operations { get; }
 
+    /// <summary>What was asked in detail; null when the kernel serves the device.</summary>
+    ActivityStatus? Activity => null;
+
     /// <summary>What this driver promises, and what it cannot promise here; those of the process are not among them.</summary>
     IReadOnlyList<Guarantee> Guarantees { get; }
 

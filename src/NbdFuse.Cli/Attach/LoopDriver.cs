@@ -43,7 +43,10 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public int Connections => _export?.Connections ?? 0;
 
     /// <inheritdoc/>
-    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics);
+    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics.Operations);
+
+    /// <inheritdoc/>
+    public ActivityStatus? Activity => _mounted!.Activity;
 
     /// <inheritdoc/>
     public IReadOnlyList<Guarantee> Guarantees =>

@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Logging;
+using NbdFuse.Attach;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
@@ -29,6 +31,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
+    private readonly TimingLayer _timing;
     private readonly ExportLayers _layers;
     private readonly FuseSession _session;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -65,15 +68,18 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
-        IBlockDevice stack = DeviceStack.Build(export, ready, capacity);
+        _timing = new TimingLayer(export);
+        IBlockDevice stack = DeviceStack.Build(_timing, ready, capacity);
 
-        // What others write must be seen: with them there is no cache.
+        // What others write must be seen: with them there is no cache. None either below a block device, whose pages the kernel
+        // keeps, and which must not need more memory just when memory is short.
+        bool isPlain = arguments.Shared || isPinned;
         _layers = ExportLayers.Over(
             stack,
             export.Info,
             ready,
-            arguments.Shared ? 0 : arguments.CacheBytes,
-            arguments.Shared ? 0 : arguments.ReadAheadBytes,
+            isPlain ? 0 : arguments.CacheBytes,
+            isPlain ? 0 : arguments.ReadAheadBytes,
             arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
             loggers.CreateLogger(ErrorText.Program));
         var bounds = new RequestQueueOptions { Capacity = capacity };
@@ -137,6 +143,9 @@ internal sealed class MountedExport : IAsyncDisposable
 
     /// <summary>What was asked so far.</summary>
     public RequestQueueStatistics Statistics => _queue.Statistics;
+
+    /// <summary>What was asked in detail.</summary>
+    public ActivityStatus Activity => QueueReport.ActivityOf(_queue, _layers.Cache?.Statistics, _timing, _export);
 
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     public int InFlight => _queue.InFlight;
