@@ -5,6 +5,11 @@ namespace NbdFuse.Client;
 /// <content>Counters.</content>
 public sealed partial class NbdExport
 {
+    /// <summary>Runs an action on the export's loop, soon: who gets an answer knows that the loop lives. On any thread.</summary>
+    /// <param name="action">The action; it must neither block nor throw.</param>
+    /// <returns>False when there is no loop yet, or no more.</returns>
+    public bool Post(Action action) => _loop?.Post(action) ?? false;
+
     /// <summary>
     /// What each connection of the present run of the server has done; empty while there is none. May be asked on any thread.
     /// </summary>

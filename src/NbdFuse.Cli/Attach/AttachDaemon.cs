@@ -54,6 +54,9 @@ internal sealed class AttachDaemon : IDisposable
         };
     }
 
+    /// <summary>The driver; null before one is chosen.</summary>
+    public IDeviceDriver? Driver => _driver;
+
     /// <summary>Runs to the end of the device.</summary>
     /// <param name="ready">Hears the path of the usable device; false when nobody waits for it any more.</param>
     /// <returns>The exit code.</returns>

@@ -1,4 +1,5 @@
 using NbdFuse.Attach;
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -29,6 +30,9 @@ internal interface IDeviceDriver : IAsyncDisposable
 
     /// <summary>What was done to survive losses of the server; null when that is not this process's business.</summary>
     RecoveryStatus? Recovery => null;
+
+    /// <summary>The export that this process serves; null before it is there, and when the kernel serves it.</summary>
+    NbdExport? Export => null;
 
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     int InFlight { get; }

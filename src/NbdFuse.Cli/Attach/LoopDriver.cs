@@ -37,6 +37,9 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
 
     /// <inheritdoc/>
+    public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
     public int InFlight => _mounted?.InFlight ?? 0;
 
     /// <inheritdoc/>

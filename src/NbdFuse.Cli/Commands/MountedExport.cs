@@ -174,7 +174,7 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Whether the server has acknowledged writes that no FLUSH after them covers.</summary>
     public bool HasUnflushedWrites => _session.HasUnflushedWrites;
 
-    /// <summary>The loop, for tests that make it fail.</summary>
+    /// <summary>The loop, for who asks whether it lives, and for tests that make it fail.</summary>
     internal EventLoop Loop => _loop;
 
     /// <summary>Begins to serve.</summary>

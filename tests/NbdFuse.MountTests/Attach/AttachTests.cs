@@ -140,6 +140,7 @@ public sealed class AttachTests
         await Deadline.Until(() => tool.HasExited || tool.Output.EndsWith('\n'), "the device");
         string device = tool.Output.Trim();
         Assert.StartsWith("/dev/loop", device, StringComparison.Ordinal);
+        Assert.StartsWith("STATUS=connecting to ", await NotifiedAsync(socket), StringComparison.Ordinal);
         Assert.Equal($"READY=1\nSTATUS=serving {device}", await NotifiedAsync(socket));
         try
         {

@@ -44,6 +44,9 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
 
     /// <inheritdoc/>
+    public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
     public int InFlight => _queue?.InFlight ?? 0;
 
     /// <inheritdoc/>
