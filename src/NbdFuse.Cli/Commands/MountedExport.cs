@@ -34,6 +34,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly TimingLayer _timing;
     private readonly ExportLayers _layers;
     private readonly FuseSession _session;
+    private readonly bool _raisesReadAhead;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _told = Task.CompletedTask;
     private bool _isDisposed;
@@ -74,6 +75,7 @@ internal sealed class MountedExport : IAsyncDisposable
         // What others write must be seen: with them there is no cache. None either below a block device, whose pages the kernel
         // keeps, and which must not need more memory just when memory is short.
         bool isPlain = arguments.Shared || isPinned;
+        _raisesReadAhead = !isPlain && arguments.ReadAheadBytes != 0 && options.MaximumReadAhead is null;
         _layers = ExportLayers.Over(
             stack,
             export.Info,
@@ -236,6 +238,12 @@ internal sealed class MountedExport : IAsyncDisposable
         if (!await look.ConfigureAwait(false))
         {
             await _mount.WaitUntilUsableAsync(_session, cancellation).ConfigureAwait(false);
+        }
+
+        if (_raisesReadAhead)
+        {
+            // Only now: the kernel sets it anew when it has been answered how requests look.
+            KernelReadAhead.TryRaise(_mount.DeviceNumber, KernelReadAhead.Kibibytes);
         }
 
         return true;

@@ -88,7 +88,7 @@ public sealed class ServiceTests
 
         // In a tree of mounts of its own, in which the helpers of this machine are others.
         ToolResult result = await RunAsync(directory, server.Uri, $$"""
-            trap 'umount -l "$FILE" 2>/dev/null; true' EXIT
+            trap 'umount -l "$FILE" 2>/dev/null || true' EXIT
             {{mount}}
             cmp "$FILE" "$BACKING"
             grep -q " $FILE " /proc/self/mountinfo
@@ -112,6 +112,23 @@ public sealed class ServiceTests
         Assert.Contains("nbdfuse: ", result.Error, StringComparison.Ordinal);
         Assert.Contains("none", result.Error, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(directory["tmp"]));
+    }
+
+    [Theory]
+    [InlineData(512)]
+    [InlineData(64, "-o", "max_readahead=65536")]
+    [InlineData(128, "--readahead=0")]
+    [InlineData(128, "--shared")]
+    public async Task Kernel_reads_further_ahead_in_longer_requests_unless_it_is_told_otherwise(int expected, params string[] options)
+    {
+        Requires.Root();
+        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, options);
+        string line = (await File.ReadAllLinesAsync("/proc/self/mountinfo")).Single(mounted => mounted.Split(' ')[4] == mount.MountPoint);
+        string setting = $"/sys/class/bdi/{line.Split(' ')[2]}/read_ahead_kb";
+        Assert.SkipUnless(File.Exists(setting), "SKIPPED: no /sys/class/bdi here");
+        Assert.Equal($"{expected}\n", await File.ReadAllTextAsync(setting));
+        await mount.UnmountCleanlyAsync();
     }
 
     [Fact]

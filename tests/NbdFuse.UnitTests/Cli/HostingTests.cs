@@ -117,6 +117,25 @@ public sealed class HostingTests : IDisposable
         Assert.Equal(expected, SystemdWatchdog.Interval(microseconds, pid));
     }
 
+    [Theory]
+    [InlineData("128\n", true, "512")]
+    [InlineData("512\n", true, "512\n")]
+    [InlineData("4096\n", true, "4096\n")]
+    [InlineData("x", false, "x")]
+    [InlineData(null, false, null)]
+    public void Reading_ahead_by_the_kernel_is_raised_and_never_lowered(string? before, bool expected, string? after)
+    {
+        string file = Path.Combine(Directory.CreateDirectory(Path.Combine(_directory.Path, "class/bdi/0:77")).FullName, "read_ahead_kb");
+        if (before is not null)
+        {
+            File.WriteAllText(file, before);
+        }
+
+        Assert.Equal(expected, KernelReadAhead.TryRaise("0:77", 512, _directory.Path));
+        Assert.Equal(after, File.Exists(file) ? File.ReadAllText(file) : null);
+        Assert.False(KernelReadAhead.TryRaise(null, 512, _directory.Path));
+    }
+
     [Fact]
     public void A_systemd_that_is_gone_is_no_error()
     {
