@@ -1,5 +1,4 @@
 using NbdFuse.TestKit;
-using Xunit;
 
 namespace NbdFuse.MountTests;
 
