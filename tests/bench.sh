@@ -18,7 +18,11 @@ usage: tests/bench.sh [options]
   --loop               loop devices instead (as root): ours,loop,peerloop at 4 KiB and depth 32, which are a file, 'attach', and
                        a loop device on the file of libnbd's nbdfuse
   --cells LIST         e.g. rr4k32,rw4k32,r128k8,w1m4: (rr|rw|r|w) = random read, random write, sequential read,
-                       sequential write; then block size; then depth
+                       sequential write; then block size; then depth. Also br = sequential read through the page cache,
+                       hr = random read of a hot set of 4 MiB, zr = random read of 256 MiB with zipf's distribution,
+                       sr = hr while another reader goes through the whole export
+  --latency MS         a server that answers each request after so many milliseconds; cells br128k1,hr4k32,zr4k32,sr4k32
+  --rate MBIT          a server that answers at so many Mbit/s; cells br128k1,r128k8. Both: an export of 8G that is not filled
   --reps N             repetitions per cell and engine (default 5)
   --seconds S          measured seconds of each run, after 0.5 s of ramp (default 2)
   --retries N          repeat up to N rounds per cell that other processes disturbed (default 0)
@@ -26,8 +30,8 @@ usage: tests/bench.sh [options]
   --tcp                TCP on 127.0.0.1 instead of a unix socket
   --ours-args "ARGS"   extra arguments for our nbdfuse
   --compare "A" "B"    two builds of nbdfuse (each a path, arguments may follow) as engines a and b; ratios are B/A
-  --markdown FILE      write the tables into FILE, between <!-- bench:start --> and <!-- bench:end -->, with --loop between
-                       <!-- bench-loop:start --> and <!-- bench-loop:end -->
+  --markdown FILE      write the tables into FILE, between <!-- bench:start --> and <!-- bench:end -->, with --loop, --latency,
+                       --rate between <!-- bench-loop:start --> and <!-- bench-loop:end --> and so on
   --raw FILE           keep every sample as tab-separated values
   --from FILE          measure nothing, report from such a file
   --strict             exit 1 when a bar is missed or could not be judged
@@ -41,11 +45,11 @@ fail() { printf 'bench: %s\n' "$*" >&2; exit 2; }
 warn() { printf '\n*** WARNING: %s ***\n\n' "$*" >&2; }
 say() { printf '%s\n' "$*" >&2; }
 
-quick='' full='' loop='' engines='' cells='' reps='' seconds='' retries=0 size=1G tcp='' ours_args='' markdown='' raw='' from='' strict=''
+quick='' full='' loop='' engines='' cells='' reps='' seconds='' retries=0 size='' tcp='' latency='' rate='' ours_args='' markdown='' raw='' from='' strict=''
 compare=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --engines|--cells|--reps|--seconds|--retries|--size|--ours-args|--markdown|--raw|--from)
+        --engines|--cells|--reps|--seconds|--retries|--size|--latency|--rate|--ours-args|--markdown|--raw|--from)
             [ $# -ge 2 ] || fail "$1 needs a value"
             name=${1#--}
             printf -v "${name//-/_}" %s "$2"
@@ -65,12 +69,20 @@ seconds=${seconds:-$([ "$quick" ] && echo 1 || echo 2)}
 [[ $reps =~ ^[1-9][0-9]*$ ]] || fail "--reps: not a positive number: $reps"
 [[ $retries =~ ^[0-9]+$ ]] || fail "--retries: not a number: $retries"
 [[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "--seconds: not a number: $seconds"
+[[ -z $latency || $latency =~ ^[1-9][0-9]{0,3}$ ]] || fail "--latency: not a number of milliseconds: $latency"
+[[ -z $rate || $rate =~ ^[1-9][0-9]{0,5}$ ]] || fail "--rate: not a number of Mbit/s: $rate"
+# A slow server: larger than what a run reads, so that nothing is read twice, and never written.
+size=${size:-$([ "$latency$rate" ] && echo 8G || echo 1G)}
 
 if [ -z "$cells" ]; then
     if [ "$full" ]; then
         for block in rr4k rw4k r128k w128k r1m w1m; do
             for depth in 1 2 4 8 16 32; do cells+=${cells:+,}$block$depth; done
         done
+    elif [ "$latency" ]; then
+        cells=br128k1,hr4k32,zr4k32,sr4k32
+    elif [ "$rate" ]; then
+        cells=br128k1,r128k8
     elif [ "$loop" ]; then
         cells=rr4k1,rr4k32,rw4k32,r128k8
     elif [ "$quick" ]; then
@@ -81,7 +93,7 @@ if [ -z "$cells" ]; then
 fi
 IFS=, read -ra cell_list <<<"$cells"
 for cell in "${cell_list[@]}"; do
-    [[ $cell =~ ^(rr|rw|r|w)[0-9]+[km][0-9]+$ ]] || fail "--cells: not a cell: $cell (e.g. rr4k32)"
+    [[ $cell =~ ^(rr|rw|r|w|br|hr|zr|sr)[0-9]+[km][0-9]+$ ]] || fail "--cells: not a cell: $cell (e.g. rr4k32)"
 done
 
 if [ ${#compare[@]} -gt 0 ]; then
@@ -101,7 +113,7 @@ IFS=, read -ra engine_list <<<"$engines"
 # shellcheck source=lib/bench-measure.sh
 . "$lib/bench-measure.sh"
 
-report() { awk -F '\t' -v subject="$subject" -v section="$1" -f "$lib/bench-report.awk" "$samples"; }
+report() { awk -F '\t' -v subject="$subject" -v section="$1" -v latency="$latency" -v mbit="$rate" -f "$lib/bench-report.awk" "$samples"; }
 
 # What the numbers depend on, for whoever reads them elsewhere.
 environment() {
@@ -112,14 +124,14 @@ environment() {
     printf 'nbdkit %s, libnbd %s, QEMU %s, %s. ' "$(nbdkit --version | awk '{ print $2; exit }')" \
         "$("$peer_bin" --version 2>/dev/null | awk '/^libnbd/ { print $2; exit }')" \
         "$(qemu-storage-daemon --version 2>/dev/null | awk '{ print $3; exit }')" "$(fio --version)"
-    printf '%s, export of %s in memory, %s repetitions of %s s. ' "$([ "$tcp" ] && echo 'TCP 127.0.0.1' || echo 'Unix socket')" \
-        "$size" "$reps" "$seconds"
+    printf '%s, export of %s in memory%s%s, %s repetitions of %s s. ' "$([ "$tcp" ] && echo 'TCP 127.0.0.1' || echo 'Unix socket')" \
+        "$size" "${latency:+, answers after $latency ms}" "${rate:+, answers at $rate Mbit/s}" "$reps" "$seconds"
     printf 'Commit %s, %s.\n' "$(git -C "$REPO" describe --always --dirty 2>/dev/null || echo unknown)" "$(date -u +%Y-%m-%d)"
 }
 
 # Replaces what stands between the markers, and nothing else. Loop devices have markers of their own.
 write_markdown() {
-    local file=$1 text=$2 marker=bench${loop:+-loop}
+    local file=$1 text=$2 marker=bench${loop:+-loop}${latency:+-latency}${rate:+-rate}
     if [ ! -e "$file" ]; then
         printf '<!-- %s:start -->\n<!-- %s:end -->\n' "$marker" "$marker" >"$file" || return 1
     fi
@@ -176,7 +188,7 @@ for engine in "${engine_list[@]}"; do
 done
 [ ${#mounted[@]} -gt 0 ] || fail 'no engine could be started'
 environment >"$work/environment"
-prefill
+[ "$latency$rate" ] || prefill
 for engine in "${mounted[@]}"; do warm_up "$engine"; done
 
 per_round=$(awk -v s="$seconds" -v n=${#mounted[@]} 'BEGIN { printf "%.0f", (s + 1.2) * n }')

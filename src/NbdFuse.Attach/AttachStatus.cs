@@ -26,4 +26,7 @@ public sealed record AttachStatus
 
     /// <summary>Counters per kind of request; null when nobody could be asked.</summary>
     public IReadOnlyList<OperationStatus>? Operations { get; init; }
+
+    /// <summary>What was asked in detail; null when nobody could be asked, or the kernel serves the device.</summary>
+    public ActivityStatus? Activity { get; init; }
 }

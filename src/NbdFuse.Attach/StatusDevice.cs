@@ -55,6 +55,18 @@ public sealed class StatusDevice(AttachStatus status)
     /// <summary>Counters per kind of request; left out when nobody could be asked.</summary>
     public IReadOnlyList<OperationStatus>? Operations => status.Operations;
 
+    /// <summary>The queue; left out when nobody could be asked, or the kernel serves the device.</summary>
+    public QueueStatus? Queue => status.Activity?.Queue;
+
+    /// <summary>Cache and read-ahead; left out without them.</summary>
+    public CacheStatus? Cache => status.Activity?.Cache;
+
+    /// <summary>Requests that went to the server; left out as <see cref="Queue"/>.</summary>
+    public IReadOnlyList<OperationStatus>? ServerOperations => status.Activity?.ServerOperations;
+
+    /// <summary>Each connection to the server; left out as <see cref="Queue"/>.</summary>
+    public IReadOnlyList<ConnectionStatus>? ConnectionDetails => status.Activity?.Connections;
+
     /// <summary>See <see cref="AttachStatus.CompiledMethods"/>.</summary>
     public long CompiledMethods => status.CompiledMethods;
 }

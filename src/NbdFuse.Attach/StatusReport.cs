@@ -89,19 +89,69 @@ public static class StatusReport
 
         foreach (OperationStatus operation in (device.Operations ?? []).Where(operation => operation.Requests > 0))
         {
-            text.Append(
-                CultureInfo.InvariantCulture,
-                $"    {operation.Operation}: {operation.Requests} requests, {Bytes(operation.Bytes)}, {operation.Errors} errors");
-            if (operation.Latency is { } latency)
-            {
-                text.Append(
-                    CultureInfo.InvariantCulture,
-                    $", {latency.Mean} us on average, 99% within {latency.Percentile99} us, at most {latency.Maximum} us");
-            }
+            AppendOperation(text, operation, "    ");
+        }
 
-            text.Append('\n');
+        if (device.Activity is { } activity)
+        {
+            AppendActivity(text, activity, device.InFlight);
         }
     }
+
+    private static void AppendOperation(StringBuilder text, OperationStatus operation, string indent)
+    {
+        text.Append(
+            CultureInfo.InvariantCulture,
+            $"{indent}{operation.Operation}: {operation.Requests} requests, {Bytes(operation.Bytes)}, {operation.Errors} errors");
+        if (operation.Latency is { } latency)
+        {
+            text.Append(", ").Append(Latency(latency));
+        }
+
+        text.Append('\n');
+    }
+
+    private static void AppendActivity(StringBuilder text, ActivityStatus activity, int inFlight)
+    {
+        QueueStatus queue = activity.Queue;
+        text.Append(
+            CultureInfo.InvariantCulture,
+            $"    queue: {inFlight} of {queue.Capacity} in flight, at most {queue.PeakInFlight}; full {queue.Full} times");
+        if (queue.FullLatency is { } full)
+        {
+            text.Append(CultureInfo.InvariantCulture, $", {full.Mean} us on average");
+        }
+
+        if (queue.Wait is { } wait)
+        {
+            text.Append("; waiting before the server ").Append(Latency(wait));
+        }
+
+        text.Append('\n');
+        if (activity.Cache is { } cache)
+        {
+            long reads = cache.Hits + cache.Misses + cache.Partial + cache.Coalesced + cache.JoinedPrefetches;
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"    cache: {cache.Hits} hits of {reads} reads, {cache.JoinedPrefetches + cache.Coalesced} waited for another read; {Bytes(cache.HeldBytes)} held; read ahead {Bytes(cache.PrefetchedBytes)}, of which {Bytes(cache.WastedPrefetchedBytes)} wasted\n");
+        }
+
+        foreach (OperationStatus operation in activity.ServerOperations.Where(operation => operation.Requests > 0))
+        {
+            AppendOperation(text, operation, "    server ");
+        }
+
+        for (int i = 0; i < activity.Connections.Count; i++)
+        {
+            ConnectionStatus connection = activity.Connections[i];
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"    connection {i + 1}: {connection.State}, {connection.InFlight} in flight, {connection.Requests} requests, {Bytes(connection.ReadBytes)} read, {Bytes(connection.WrittenBytes)} written\n");
+        }
+    }
+
+    private static string Latency(LatencyStatus latency) => string.Create(
+        CultureInfo.InvariantCulture, $"{latency.Mean} us on average, 99% within {latency.Percentile99} us, at most {latency.Maximum} us");
 
     private static string Line(string value) => string.Concat(value.Select(c => char.IsControl(c) ? '_' : c));
 

@@ -23,6 +23,7 @@ public sealed class RequestQueue : IBlockCompletion
     private int _freeCount;
     private long _bytesInFlight;
     private bool _wantsRoom;
+    private long _fullSince;
 
     // Read once per turn: requests that come or end together need no clock each. 0: not read yet in this turn.
     private long _turnTicks;
@@ -90,7 +91,7 @@ public sealed class RequestQueue : IBlockCompletion
             return true;
         }
 
-        _wantsRoom = true;
+        NoteFull();
         return false;
     }
 
@@ -101,7 +102,7 @@ public sealed class RequestQueue : IBlockCompletion
     {
         if (_freeCount == 0)
         {
-            _wantsRoom = true;
+            NoteFull();
             request = null;
             return false;
         }
@@ -187,6 +188,7 @@ public sealed class RequestQueue : IBlockCompletion
         if (_wantsRoom)
         {
             _wantsRoom = false;
+            Statistics.Full.Add(TurnTicks() - _fullSince);
             RoomMade?.Invoke();
         }
 
@@ -200,9 +202,18 @@ public sealed class RequestQueue : IBlockCompletion
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
         _bytesInFlight -= request.Buffer.Length;
-        Statistics.Count(request, TurnTicks() - request.StartedTicks);
+        Statistics.Operations.Count(request, TurnTicks() - request.StartedTicks);
         request.Owner!.OnCompleted(request, 0);
         return false;
+    }
+
+    private void NoteFull()
+    {
+        if (!_wantsRoom)
+        {
+            _wantsRoom = true;
+            _fullSince = TurnTicks();
+        }
     }
 
     private long TurnTicks()

@@ -1,5 +1,5 @@
 # Part of tests/bench.sh: the NBD server, the engines that are mounted on it, and their end.
-# Uses: work, size, tcp, ours_args, compare, engine_list. Sets: server_pid, uri, peer_bin, pid_of[], file_of[].
+# Uses: work, size, tcp, latency, rate, ours_args, compare, engine_list. Sets: server_pid, uri, peer_bin, pid_of[], file_of[].
 # shellcheck shell=bash disable=SC2154,SC2034
 
 declare -A pid_of=() file_of=()
@@ -49,16 +49,27 @@ died() {
 }
 
 start_server() {
-    local log=$work/nbdkit.log tries try
+    local log=$work/nbdkit.log tries try filters=() delays=()
+    if [ "$latency" ]; then
+        filters+=(--filter=delay)
+        delays+=("rdelay=${latency}ms" "wdelay=${latency}ms")
+    fi
+    if [ "$rate" ]; then
+        # Without a burst to speak of: what a link delivers in the first seconds is what it delivers later.
+        filters+=(--filter=rate)
+        delays+=("rate=${rate}M" burstiness=0.1)
+    fi
     for ((tries = 0; tries < 20; tries++)); do
         if [ "$tcp" ]; then
             # nbdkit of Debian 12 cannot report a port that the kernel chose: try random ones.
             port=$((20000 + RANDOM % 12000))
             uri=nbd://127.0.0.1:$port
-            nbdkit -f -P "$work/nbdkit.pid" -i 127.0.0.1 -p "$port" memory size="$size" >"$log" 2>&1 &
+            nbdkit -f -P "$work/nbdkit.pid" -i 127.0.0.1 -p "$port" ${filters[@]+"${filters[@]}"} memory size="$size" \
+                ${delays[@]+"${delays[@]}"} >"$log" 2>&1 &
         else
             uri="nbd+unix:///?socket=$work/nbd.sock"
-            nbdkit -f -P "$work/nbdkit.pid" -U "$work/nbd.sock" memory size="$size" >"$log" 2>&1 &
+            nbdkit -f -P "$work/nbdkit.pid" -U "$work/nbd.sock" ${filters[@]+"${filters[@]}"} memory size="$size" \
+                ${delays[@]+"${delays[@]}"} >"$log" 2>&1 &
         fi
         server_pid=$!
         for ((try = 0; try < 100; try++)); do

@@ -69,15 +69,22 @@ idle_check() {
 
 # $1: engine, the rest: fio options. Runs in this shell's child, so that its CPU time is ours to read.
 run_fio() {
-    local engine=$1 target
+    local engine=$1 target also=()
     shift
     if [ "$engine" = ceiling ]; then
         target=(--ioengine=nbd "--uri=$uri")
+    elif [ "${1:-}" = buffered ]; then
+        target=(--ioengine=psync --direct=0 "--filename=${file_of[$engine]}" --allow_file_create=0)
     else
         target=(--ioengine=libaio --direct=1 "--filename=${file_of[$engine]}" --allow_file_create=0)
     fi
+    case ${1:-} in
+        buffered) shift ;;
+        # Another reader goes through all of it; what is measured comes first.
+        scanned) shift; also=(--name=scan "${target[@]}" --time_based --rw=read --bs=32k --iodepth=4 "${!#}") ;;
+    esac
     fio --name=bench "${target[@]}" --norandommap --randrepeat=0 --time_based "$@" --output-format=terse --terse-version=3 \
-        --output="$work/fio.out" </dev/null >"$work/fio.log" 2>&1 &
+        --output="$work/fio.out" ${also[@]+"${also[@]}"} </dev/null >"$work/fio.log" 2>&1 &
     fio_pid=$!
     wait "$fio_pid"
     local status=$?
@@ -94,10 +101,15 @@ warm_up() {
 # The workers of a loop device are the kernel's, and look like other processes: what is foreign is told by the other engines.
 # One run of cell $1, round $2, on engine $3: appends a line to rows; columns in bench-report.awk.
 sample() {
-    local cell=$1 round=$2 engine=$3 mode block depth runtime_ms pid
+    local cell=$1 round=$2 engine=$3 mode block depth runtime_ms pid how=() where=()
     local engine0=0 engine1=0 server0 server1 fio0 fio1 machine0 machine1 memory=0 started ended row
-    [[ $cell =~ ^(rr|rw|r|w)([0-9]+[km])([0-9]+)$ ]]
-    case ${BASH_REMATCH[1]} in rr) mode="randread" ;; rw) mode="randwrite" ;; r) mode="read" ;; w) mode="write" ;; esac
+    [[ $cell =~ ^(rr|rw|r|w|br|hr|zr|sr)([0-9]+[km])([0-9]+)$ ]]
+    case ${BASH_REMATCH[1]} in rr) mode="randread" ;; rw) mode="randwrite" ;; r) mode="read" ;; w) mode="write" ;;
+        br) mode="read" how=(buffered) ;;
+        hr) mode="randread" where=(--size=4m) ;;
+        zr) mode="randread" where=(--size=256m --random_distribution=zipf:1.1) ;;
+        sr) mode="randread" how=(scanned) where=(--size=4m) ;;
+    esac
     block=${BASH_REMATCH[2]} depth=${BASH_REMATCH[3]}
     runtime_ms=$(awk -v s="$seconds" 'BEGIN { printf "%d", s * 1000 }')
     pid=${pid_of[$engine]:-}
@@ -110,7 +122,10 @@ sample() {
     cpu_of_children fio0
     cpu_of_machine machine0
     started=${EPOCHREALTIME/./}
-    run_fio "$engine" --rw="$mode" --bs="$block" --iodepth="$depth" --ramp_time="${ramp_ms}ms" --runtime="${runtime_ms}ms" ||
+    # The ceiling has no page cache: as many requests as hide the latency.
+    [ "$engine:${how[*]}" != ceiling:buffered ] || depth=64
+    run_fio "$engine" ${how[@]+"${how[@]}"} --rw="$mode" --bs="$block" --iodepth="$depth" ${where[@]+"${where[@]}"} \
+        --ramp_time="${ramp_ms}ms" --runtime="${runtime_ms}ms" ||
         fail "fio on $engine, $cell: $(tail -n 3 "$work/fio.log" | tr '\n' ' ')"
     ended=${EPOCHREALTIME/./}
     cpu_of_machine machine1
@@ -130,7 +145,7 @@ sample() {
             for (i = o + 12; i < o + 32; i++) { split($i, part, "%="); if (part[1] + 0 == p) return part[2] }
             return 0
         }
-        $1 == 3 && $5 == 0 {
+        $1 == 3 && $3 == "bench" && $5 == 0 {
             o = write ? 47 : 6
             iops = $(o + 2); ops = iops * ($(o + 3) + ramp) / 1000
             if (ops <= 0) next

@@ -71,8 +71,9 @@ function ratio(cell, engine,    a, b) {
 function ratio_text(cell, engine,    r) { r = ratio(cell, engine); return r == "" ? "-" : sprintf("%.2f", r) }
 
 function cell_text(cell,    what, size, depth) {
-    what = cell ~ /^rr/ ? "random read" : cell ~ /^rw/ ? "random write" : cell ~ /^r/ ? "read" : "write"
-    size = cell; sub(/^[rw]+/, "", size)
+    what = cell ~ /^br/ ? "buffered sequential read" : cell ~ /^hr/ ? "hot set read" : cell ~ /^zr/ ? "zipf read" \
+        : cell ~ /^sr/ ? "hot set read beside a scan" : cell ~ /^rr/ ? "random read" : cell ~ /^rw/ ? "random write" : cell ~ /^r/ ? "read" : "write"
+    size = cell; sub(/^[a-z]+/, "", size)
     depth = size; sub(/^[0-9]+[km]/, "", depth)
     size = substr(size, 1, length(size) - length(depth))
     sub(/k$/, " KiB", size); sub(/m$/, " MiB", size)
@@ -198,6 +199,15 @@ function bars(    j, c, a, q, n, best, m) {
         return
     }
 
+    for (j = 1; j <= cell_count && (latency || mbit); j++) {
+        c = cells[j]
+        if (mbit && c ~ /^br/) {
+            a = rate(c, "ours")
+            bar(a == "" ? "" : a >= 0.9 * mbit * 1e6 / 8 / 1048576, sprintf("%s: %s of %.0f MiB/s that the link has, bar 0.9", cell_text(c), a == "" ? "-" : sprintf("%.2f", a / (mbit * 1e6 / 8 / 1048576)), mbit * 1e6 / 8 / 1048576))
+        } else if (latency && c ~ /^br/) at_least(c, "nbdfuse", 20)
+        else if (latency && c ~ /^hr/) at_least(c, "nbdfuse", 50)
+    }
+    if (latency || mbit) return
     for (j = 1; j <= cell_count; j++) {
         c = cells[j]
         if (c == "rr4k32" || c == "rw4k32") {

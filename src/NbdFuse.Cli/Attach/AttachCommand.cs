@@ -122,14 +122,16 @@ internal static class AttachCommand
         using ILoggerFactory loggers = logging.Factory(isQuiet ? LogLevel.Warning : AttachLogging.LevelOf(log.Verbosity));
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
         using var daemon = new AttachDaemon(arguments, entry, loggers, log);
+        await using var service = new AttachService(logger);
+        service.Connecting(NbdTarget.FromUri(arguments.Uri));
         int code = await daemon.RunAsync(device =>
         {
             output.Write(device + "\n");
             output.Flush();
-            SystemdNotifier.Notify($"READY=1\nSTATUS=serving {device}", logger);
+            service.Usable(device, daemon.Driver!.Export);
             return true;
         }).ConfigureAwait(false);
-        SystemdNotifier.Notify("STOPPING=1", logger);
+        service.Stopping();
         return code;
     }
 

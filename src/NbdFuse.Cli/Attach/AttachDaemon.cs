@@ -52,6 +52,9 @@ internal sealed partial class AttachDaemon : IDisposable
         _state = Identify(new AttachState { Words = arguments.Words });
     }
 
+    /// <summary>The driver; null before one is chosen.</summary>
+    public IDeviceDriver? Driver => _driver;
+
     /// <summary>Runs to the end of the device.</summary>
     /// <param name="ready">Hears the path of the usable device; false when nobody waits for it any more.</param>
     /// <returns>The exit code.</returns>
@@ -369,6 +372,7 @@ internal sealed partial class AttachDaemon : IDisposable
             InFlight = _driver.InFlight,
             Recovery = _driver.Recovery,
             Operations = _driver.Operations,
+            Activity = _driver.Activity,
         };
     }
 

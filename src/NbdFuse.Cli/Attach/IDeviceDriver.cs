@@ -1,4 +1,5 @@
 using NbdFuse.Attach;
+using NbdFuse.Client;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -30,6 +31,9 @@ internal interface IDeviceDriver : IAsyncDisposable
     /// <summary>What was done to survive losses of the server; null when that is not this process's business.</summary>
     RecoveryStatus? Recovery => null;
 
+    /// <summary>The export that this process serves; null before it is there, and when the kernel serves it.</summary>
+    NbdExport? Export => null;
+
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     int InFlight { get; }
 
@@ -38,6 +42,9 @@ internal interface IDeviceDriver : IAsyncDisposable
 
     /// <summary>Counters per kind of request.</summary>
     IReadOnlyList<OperationStatus> Operations { get; }
+
+    /// <summary>What was asked in detail; null when the kernel serves the device.</summary>
+    ActivityStatus? Activity => null;
 
     /// <summary>What this driver promises, and what it cannot promise here; those of the process are not among them.</summary>
     IReadOnlyList<Guarantee> Guarantees { get; }

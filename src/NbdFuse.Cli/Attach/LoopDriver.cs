@@ -38,13 +38,19 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
 
     /// <inheritdoc/>
+    public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
     public int InFlight => _mounted?.InFlight ?? 0;
 
     /// <inheritdoc/>
     public int Connections => _export?.Connections ?? 0;
 
     /// <inheritdoc/>
-    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics);
+    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_mounted!.Statistics.Operations);
+
+    /// <inheritdoc/>
+    public ActivityStatus? Activity => _mounted!.Activity;
 
     /// <inheritdoc/>
     public IReadOnlyList<Guarantee> Guarantees =>

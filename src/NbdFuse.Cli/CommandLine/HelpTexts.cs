@@ -33,8 +33,8 @@ internal static class HelpTexts
             --punch=zero|trim  what punching holes does (default: zero, the safe one)
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
-            --cache SIZE       memory for hot blocks (default: 0, none)
-            --readahead SIZE   memory for reading ahead (default: 0, none)
+            --cache SIZE       memory for hot blocks (default: 8M; 0: none)
+            --readahead SIZE   memory for reading ahead (default: 16M; 0: none)
             --reconnect-timeout SECONDS|never
                                how long a lost server is waited for (default: never
                                give up; 0: its loss is an error at once)

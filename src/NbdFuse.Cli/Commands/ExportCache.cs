@@ -8,10 +8,13 @@ namespace NbdFuse.Cli;
 internal sealed class ExportCache : IDisposable
 {
     /// <summary>Memory for content, in bytes, when the user says nothing.</summary>
-    public const long DefaultCacheBytes = 0;
+    public const long DefaultCacheBytes = 8L << 20;
 
     /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
-    public const long DefaultReadAheadBytes = 0;
+    public const long DefaultReadAheadBytes = 16L << 20;
+
+    // Bytes: what the cache keeps as one piece.
+    private const int Granule = 4096;
 
     private readonly NativeRegion _region;
 
@@ -44,6 +47,12 @@ internal sealed class ExportCache : IDisposable
             Prefetch = trace,
             PrefetchBytes = ExportTraces.MemoryBytes(),
         };
+        if (export.MinimumBlock > Granule || export.MaximumPayload < Granule)
+        {
+            // Nothing that is said by default may keep an export from being mounted; what was asked for is refused below.
+            options = options with { CacheBytes = cacheBytes ?? 0, ReadAheadBytes = readAheadBytes ?? 0 };
+        }
+
         if (options.CacheBytes == 0 && options.ReadAheadBytes == 0 && trace is null)
         {
             return null;

@@ -22,6 +22,9 @@ internal sealed class ExportLayers : IAsyncDisposable
     /// <summary>The uppermost layer, under the queue.</summary>
     public IBlockDevice Device { get; }
 
+    /// <summary>The cache; null without one.</summary>
+    public BlockCache? Cache => _cache?.Device;
+
     /// <summary>Puts them over a device.</summary>
     /// <param name="stack">All stateless layers.</param>
     /// <param name="export">What the server takes, which the layers hide.</param>

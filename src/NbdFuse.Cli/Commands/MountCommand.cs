@@ -42,6 +42,11 @@ internal static class MountCommand
         NbdExport? export = null;
         using var signals = new TerminationSignals(() => EndNow(mount, export));
         link?.Start();
+        if (!resumes)
+        {
+            Host(arguments, link).Notify(ServiceStatus.Connecting(arguments.Target!), logger);
+        }
+
         export = await OpenAsync(arguments, options, loggers, signals, link).ConfigureAwait(false);
         MountedExport mounted;
         try
@@ -82,6 +87,8 @@ internal static class MountCommand
             }
         }
     }
+
+    private static IMountHost Host(NbdfuseArguments arguments, KeeperLink? link) => link is null ? new OwnHost(arguments.PidFile) : link;
 
     private static FuseMountOptions Options(NbdfuseArguments arguments, KeeperLink? link)
     {
@@ -165,7 +172,7 @@ internal static class MountCommand
         TextWriter error,
         KeeperLink? link = null)
     {
-        IMountHost host = link is null ? new OwnHost(arguments.PidFile) : link;
+        IMountHost host = Host(arguments, link);
         if (link is not { WasUsable: true } && await BecomesUsableAsync(mounted, signals).ConfigureAwait(false))
         {
             try
@@ -179,15 +186,21 @@ internal static class MountCommand
             }
         }
 
-        mounted.StateChanged += change => Tell(change, target, host, logger);
-
+        mounted.StateChanged += change =>
+        {
+            if (ServiceStatus.Of(change, target.FilePath) is { } status)
+            {
+                host.Notify(status, logger);
+            }
+        };
+        var watchdog = SystemdWatchdog.Start(mounted.Loop.Post, state => host.Notify(state, logger));
+        await using var ending = watchdog.ConfigureAwait(false);
         Task handOver = link?.HandOver ?? signals.First;
         if (await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed, handOver, mounted.Failure).ConfigureAwait(false) == mounted.Failure)
         {
             // The mount stays: a program that has the file open must get errors, not the bytes of what lies under the mount.
             NbdException reason = await mounted.Failure.ConfigureAwait(false);
             CommandLog.ServerLost(logger, target.FilePath, ErrorText.OneLine(reason.Message), target.Path);
-            host.Notify("STATUS=the server is lost", logger);
             await Task.WhenAny(mounted.Ended, signals.First, mounted.LoopFailed).ConfigureAwait(false);
         }
 
@@ -215,20 +228,6 @@ internal static class MountCommand
         return signal is { } number
             ? await EndBySignalAsync(mounted, target, number, logger, error).ConfigureAwait(false)
             : await EndByUnmountAsync(mounted, target, logger).ConfigureAwait(false);
-    }
-
-    private static void Tell(NbdExportStateChange change, MountTarget target, IMountHost host, ILogger logger)
-    {
-        string? status = change.To switch
-        {
-            NbdExportState.Recovering => $"waiting for the server of {target.FilePath}: {change.Cause}",
-            NbdExportState.Ready => $"serving {target.FilePath}",
-            _ => null,
-        };
-        if (status is not null)
-        {
-            host.Notify($"STATUS={status}", logger);
-        }
     }
 
     private static async Task<bool> BecomesUsableAsync(MountedExport mounted, TerminationSignals signals)

@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Logging;
+using NbdFuse.Attach;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
@@ -29,8 +31,10 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly EventLoop _loop;
     private readonly FuseBuffers _buffers;
     private readonly RequestQueue _queue;
+    private readonly TimingLayer _timing;
     private readonly ExportLayers _layers;
     private readonly FuseSession _session;
+    private readonly bool _raisesReadAhead;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _told = Task.CompletedTask;
     private bool _isDisposed;
@@ -65,15 +69,19 @@ internal sealed class MountedExport : IAsyncDisposable
         _mount = mount;
         _loop = new EventLoop("nbdfuse-loop", spin ? null : new EventLoopOptions { SpinMicroseconds = 0 });
         _loop.Failed += failure => _loopFailed.TrySetResult(failure);
-        IBlockDevice stack = DeviceStack.Build(export, ready, capacity);
+        _timing = new TimingLayer(export);
+        IBlockDevice stack = DeviceStack.Build(_timing, ready, capacity);
 
-        // What others write must be seen: with them there is no cache.
+        // What others write must be seen: with them there is no cache. None either below a block device, whose pages the kernel
+        // keeps, and which must not need more memory just when memory is short.
+        bool isPlain = arguments.Shared || isPinned;
+        _raisesReadAhead = !isPlain && arguments.ReadAheadBytes != 0 && options.MaximumReadAhead is null;
         _layers = ExportLayers.Over(
             stack,
             export.Info,
             ready,
-            arguments.Shared ? 0 : arguments.CacheBytes,
-            arguments.Shared ? 0 : arguments.ReadAheadBytes,
+            isPlain ? 0 : arguments.CacheBytes,
+            isPlain ? 0 : arguments.ReadAheadBytes,
             arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
             loggers.CreateLogger(ErrorText.Program));
         var bounds = new RequestQueueOptions { Capacity = capacity };
@@ -138,6 +146,9 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>What was asked so far.</summary>
     public RequestQueueStatistics Statistics => _queue.Statistics;
 
+    /// <summary>What was asked in detail.</summary>
+    public ActivityStatus Activity => QueueReport.ActivityOf(_queue, _layers.Cache?.Statistics, _timing, _export);
+
     /// <summary>Requests in flight; may lag behind by a few.</summary>
     public int InFlight => _queue.InFlight;
 
@@ -165,7 +176,7 @@ internal sealed class MountedExport : IAsyncDisposable
     /// <summary>Whether the server has acknowledged writes that no FLUSH after them covers.</summary>
     public bool HasUnflushedWrites => _session.HasUnflushedWrites;
 
-    /// <summary>The loop, for tests that make it fail.</summary>
+    /// <summary>The loop, for who asks whether it lives, and for tests that make it fail.</summary>
     internal EventLoop Loop => _loop;
 
     /// <summary>Begins to serve.</summary>
@@ -234,6 +245,12 @@ internal sealed class MountedExport : IAsyncDisposable
         if (!await look.ConfigureAwait(false))
         {
             await _mount.WaitUntilUsableAsync(_session, cancellation).ConfigureAwait(false);
+        }
+
+        if (_raisesReadAhead)
+        {
+            // Only now: the kernel sets it anew when it has been answered how requests look.
+            KernelReadAhead.TryRaise(_mount.DeviceNumber, KernelReadAhead.Kibibytes);
         }
 
         return true;

@@ -55,7 +55,7 @@ internal static class KeeperCommand
         using var supervisor = new Supervisor(new SupervisorOptions
         {
             WorkerArgv = [.. OwnProgram.Argv, WorkerCommand.Verb, .. words],
-            WorkerEnvironment = [.. Environment.Select(setting => setting[..setting.IndexOf('=')]), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"],
+            WorkerEnvironment = [.. Environment.Select(setting => setting[..setting.IndexOf('=')]), "NOTIFY_SOCKET", "WATCHDOG_PID"],
             Log = (level, text) =>
             {
                 if (level >= lowest)
@@ -66,7 +66,7 @@ internal static class KeeperCommand
             Usable = path =>
             {
                 PidFile.Write(arguments.PidFile);
-                SystemdNotifier.Notify($"READY=1\nSTATUS=serving {path}", NullLogger.Instance);
+                SystemdNotifier.Notify(ServiceStatus.Usable(path), NullLogger.Instance);
             },
             Notify = state => SystemdNotifier.Notify(state, NullLogger.Instance),
         });

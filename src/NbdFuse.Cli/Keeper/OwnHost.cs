@@ -10,7 +10,7 @@ internal sealed class OwnHost(string? pidFile) : IMountHost
     public void Usable(string path, ILogger logger)
     {
         PidFile.Write(pidFile);
-        Notify($"READY=1\nSTATUS=serving {path}", logger);
+        Notify(ServiceStatus.Usable(path), logger);
     }
 
     /// <inheritdoc/>

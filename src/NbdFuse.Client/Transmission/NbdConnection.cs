@@ -99,6 +99,12 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     /// <summary>Requests that were sent over this connection since it was made.</summary>
     public long Requests { get; private set; }
 
+    /// <summary>Bytes of READs that ended well.</summary>
+    public long ReadBytes { get; private set; }
+
+    /// <summary>Bytes of WRITEs that ended well.</summary>
+    public long WrittenBytes { get; private set; }
+
     /// <summary>Joins the loop. On the loop's thread, or before it runs.</summary>
     public void Start()
     {
@@ -303,6 +309,15 @@ internal sealed partial class NbdConnection : IEventHandler, IDisposable
     {
         BlockRequest request = _table.Remove(index);
         CountOut(request);
+        if (error == 0 && request.Operation == BlockOperation.Read)
+        {
+            ReadBytes += request.Length;
+        }
+        else if (error == 0 && request.Operation == BlockOperation.Write)
+        {
+            WrittenBytes += request.Length;
+        }
+
         if (error == BlockErrno.ESHUTDOWN && !_shutdownSeen)
         {
             // As BeginShutdown, but for this very request, which ends below.

@@ -32,6 +32,7 @@ public sealed class AttachTests
         JsonElement write = status.GetProperty("operations").EnumerateArray().Single(o => o.GetProperty("operation").GetString() == "write");
         Assert.True(write.GetProperty("bytes").GetInt64() >= payload.Length);
         Assert.Equal(0, write.GetProperty("errors").GetInt64());
+        AssertDetails(status, payload.Length);
         await device.DetachCleanlyAsync();
 
         string copy = device.Directory["copy"];
@@ -139,6 +140,7 @@ public sealed class AttachTests
         await Deadline.Until(() => tool.HasExited || tool.Output.EndsWith('\n'), "the device");
         string device = tool.Output.Trim();
         Assert.StartsWith("/dev/loop", device, StringComparison.Ordinal);
+        Assert.StartsWith("STATUS=connecting to ", await NotifiedAsync(socket), StringComparison.Ordinal);
         Assert.Equal($"READY=1\nSTATUS=serving {device}", await NotifiedAsync(socket));
         try
         {
@@ -215,5 +217,22 @@ public sealed class AttachTests
     {
         PosixException.Check(Posix.Stat(path, out FileStatus status), path);
         return status.Blocks;
+    }
+
+    // What was written reached the server, on connections that say so.
+    private static void AssertDetails(JsonElement status, long bytes)
+    {
+        JsonElement atServer = status.GetProperty("server-operations").EnumerateArray().Single(o => o.GetProperty("operation").GetString() == "write");
+        JsonElement latency = atServer.GetProperty("latency");
+        JsonElement[] connections = [.. status.GetProperty("connection-details").EnumerateArray()];
+        Assert.True(atServer.GetProperty("bytes").GetInt64() >= bytes);
+        Assert.Equal(
+            atServer.GetProperty("requests").GetInt64(),
+            latency.GetProperty("histogram").EnumerateArray().Sum(bucket => bucket.GetProperty("count").GetInt64()));
+        Assert.Equal(status.GetProperty("connections").GetInt32(), connections.Length);
+        Assert.All(connections, connection => Assert.Equal("usable", connection.GetProperty("state").GetString()));
+        Assert.True(connections.Sum(connection => connection.GetProperty("written-bytes").GetInt64()) >= bytes);
+        Assert.True(status.GetProperty("queue").GetProperty("peak-in-flight").GetInt32() > 0);
+        Assert.False(status.TryGetProperty("cache", out _));
     }
 }

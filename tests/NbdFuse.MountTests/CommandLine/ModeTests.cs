@@ -82,25 +82,6 @@ public sealed class ModeTests
         await AssertWorks(new MountStart { Options = ["--export", "the disk/1"], Mode = ["--unix", server.SocketPath!] });
     }
 
-    [Fact]
-    public async Task Systemd_is_told_when_the_file_is_usable()
-    {
-        await using RealServer server = await RealServers.Nbdkit("memory", "1M");
-        using var directory = new TempDirectory();
-        using var socket = new System.Net.Sockets.Socket(
-            System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Dgram, System.Net.Sockets.ProtocolType.Unspecified);
-        socket.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(directory["notify"]));
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
-            new MountStart { Prefix = ["env", $"NOTIFY_SOCKET={directory["notify"]}"], Mode = [server.Uri] });
-
-        byte[] buffer = new byte[4096];
-        int count = await Deadline.Within(socket.ReceiveAsync(buffer), "READY");
-        Assert.StartsWith("READY=1", System.Text.Encoding.UTF8.GetString(buffer, 0, count));
-        await mount.UnmountCleanlyAsync();
-        count = await Deadline.Within(socket.ReceiveAsync(buffer), "STOPPING");
-        Assert.StartsWith("STOPPING=1", System.Text.Encoding.UTF8.GetString(buffer, 0, count));
-    }
-
     private static Task AssertWorks(params string[] mode) => AssertWorks(new MountStart { Mode = mode });
 
     private static async Task AssertWorks(MountStart start)

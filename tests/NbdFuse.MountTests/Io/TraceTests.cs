@@ -19,7 +19,7 @@ public sealed class TraceTests
         using var directory = new TempDirectory();
         string trace = directory["trace"];
         await using NbdkitLog server = await NbdkitLog.StartAsync("--filter=delay", "pattern", $"{Size}", "rdelay=20ms");
-        await using (MountedNbdfuse first = await MountedNbdfuse.StartAsync(server.Uri, "--record", trace))
+        await using (MountedNbdfuse first = await MountedNbdfuse.StartAsync(server.Uri, "--record", trace, "--cache=0", "--readahead=0"))
         {
             Read(first);
             await first.UnmountCleanlyAsync();
@@ -27,7 +27,7 @@ public sealed class TraceTests
 
         int recorded = server.Requests("Read").Length;
         Assert.True(recorded >= Reads.Length, $"{recorded} reads");
-        await using MountedNbdfuse second = await MountedNbdfuse.StartAsync(server.Uri, "--prefetch", trace);
+        await using MountedNbdfuse second = await MountedNbdfuse.StartAsync(server.Uri, "--prefetch", trace, "--cache=0", "--readahead=0");
 
         // Pieces of 64 KiB at most: not one request more than the reader had made.
         await Deadline.Until(() => Ends(server) >= 2 * recorded, "the trace to be read");

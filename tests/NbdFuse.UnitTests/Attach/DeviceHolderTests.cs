@@ -1,3 +1,4 @@
+using System.Text.Json;
 using NbdFuse.Attach;
 using Xunit;
 
@@ -116,5 +117,60 @@ public sealed class DeviceHolderTests
             lines[1].Split(' ', StringSplitOptions.RemoveEmptyEntries));
         Assert.Equal("    read: 2 requests, 2KiB, 1 errors", lines[2]);
         Assert.Equal("nothing is attached\n", StatusReport.ToText([]));
+    }
+
+    [Fact]
+    public void Status_tells_why_in_json_and_in_short()
+    {
+        var latency = new LatencyStatus(3, 4, 8, 7, [new LatencyBucket(4, 2), new LatencyBucket(8, 1)]);
+        var status = new AttachStatus
+        {
+            Attached = new AttachState { Device = "/dev/loop7", Driver = "fuse" },
+            State = "online",
+            InFlight = 2,
+            Activity = new ActivityStatus(
+                new QueueStatus(256, 9, 8192, 0, 1, latency, null),
+                new CacheStatus
+                {
+                    Hits = 3,
+                    HitBytes = 12288,
+                    Misses = 1,
+                    Partial = 0,
+                    Coalesced = 1,
+                    JoinedPrefetches = 2,
+                    Bypassed = 0,
+                    Retries = 0,
+                    Prefetches = 1,
+                    PrefetchedBytes = 65536,
+                    UsedPrefetchedBytes = 61440,
+                    WastedPrefetchedBytes = 4096,
+                    Evictions = 0,
+                    Rejections = 0,
+                    Invalidations = 0,
+                    HeldBytes = 4096,
+                    ReadMicroseconds = 5,
+                },
+                [new OperationStatus("read", 3, 4096, 0, latency), new OperationStatus("write", 0, 0, 0)],
+                [new ConnectionStatus(2, "usable", 1, 3, 4096, 0)]),
+        };
+
+        using var document = JsonDocument.Parse(StatusReport.ToJson([status]));
+        JsonElement device = document.RootElement.GetProperty("devices")[0];
+        Assert.Equal(9, device.GetProperty("queue").GetProperty("peak-in-flight").GetInt32());
+        Assert.Equal(7, device.GetProperty("queue").GetProperty("full-latency").GetProperty("maximum").GetInt64());
+        Assert.False(device.GetProperty("queue").TryGetProperty("wait", out _));
+        Assert.Equal(4096, device.GetProperty("cache").GetProperty("wasted-prefetched-bytes").GetInt64());
+        Assert.Equal(2, device.GetProperty("connection-details")[0].GetProperty("generation").GetInt32());
+        JsonElement bucket = device.GetProperty("server-operations")[0].GetProperty("latency").GetProperty("histogram")[1];
+        Assert.Equal((8, 1), (bucket.GetProperty("below").GetInt64(), bucket.GetProperty("count").GetInt64()));
+
+        Assert.Equal(
+            [
+                "    queue: 2 of 256 in flight, at most 9; full 1 times, 3 us on average",
+                "    cache: 3 hits of 7 reads, 3 waited for another read; 4KiB held; read ahead 64KiB, of which 4KiB wasted",
+                "    server read: 3 requests, 4KiB, 0 errors, 3 us on average, 99% within 8 us, at most 7 us",
+                "    connection 1: usable, 1 in flight, 3 requests, 4KiB read, 0B written",
+            ],
+            StatusReport.ToText([status]).Split('\n')[2..^1]);
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using Xunit;
 
 namespace NbdFuse.UnitTests.Block;
@@ -57,30 +58,84 @@ public class RequestQueueTests : IBlockCompletion
     public void Latencies_are_counted_by_powers_of_two_and_a_turn_is_one_moment()
     {
         RequestQueue queue = Make(capacity: 4, bytes: 1 << 20);
-        RequestQueueStatistics statistics = queue.Statistics;
-        Assert.Equal(0, statistics.LatencyBound(BlockOperation.Read, 0.99));
+        LatencyHistogram reads = queue.Statistics.Operations.Latency(BlockOperation.Read);
+        Assert.Equal(0, reads.Bound(0.99));
 
         // Submitted and ended within one turn: no time passes.
         Start(BlockOperation.Read, 0, 512);
         _device.End();
         _ready.Run();
-        Assert.Equal(1, statistics.Latency(BlockOperation.Read, 0));
-        Assert.Equal(TimeSpan.Zero, statistics.MaximumLatency(BlockOperation.Read));
-        Assert.Equal(2, statistics.LatencyBound(BlockOperation.Read, 0.99));
+        Assert.Equal(1, reads[0]);
+        Assert.Equal(TimeSpan.Zero, reads.Maximum);
+        Assert.Equal(2, reads.Bound(0.99));
 
         Start(BlockOperation.Read, 0, 512);
         queue.EndTurn();
-        long start = Stopwatch.GetTimestamp();
-        SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start) >= TimeSpan.FromMilliseconds(2));
+        Pass(TimeSpan.FromMilliseconds(2));
         _device.End();
         _ready.Run();
-        TimeSpan slow = statistics.MaximumLatency(BlockOperation.Read);
+        TimeSpan slow = reads.Maximum;
         Assert.True(slow >= TimeSpan.FromMilliseconds(2), $"{slow}");
-        Assert.Equal(slow, statistics.TotalLatency(BlockOperation.Read));
-        Assert.True(statistics.LatencyBound(BlockOperation.Read, 1) >= slow.TotalMicroseconds);
-        Assert.Equal(2, statistics.LatencyBound(BlockOperation.Read, 0.5));
-        Assert.Equal(0, statistics.LatencyBound(BlockOperation.Write, 1));
-        Assert.Equal(2, Enumerable.Range(0, RequestQueueStatistics.LatencyBuckets).Sum(bucket => statistics.Latency(BlockOperation.Read, bucket)));
+        Assert.Equal(slow, reads.Total);
+        Assert.True(reads.Bound(1) >= slow.TotalMicroseconds);
+        Assert.Equal(2, reads.Bound(0.5));
+        Assert.Equal(0, queue.Statistics.Operations.Latency(BlockOperation.Write).Bound(1));
+        Assert.Equal(2, Enumerable.Range(0, LatencyHistogram.Buckets).Sum(bucket => reads[bucket]));
+    }
+
+    [Fact]
+    public void Time_for_which_the_queue_was_full_is_counted_once_however_often_it_is_asked()
+    {
+        RequestQueue queue = Make(capacity: 1, bytes: 1 << 20);
+        Start(BlockOperation.Read, 0, 512);
+        Assert.Equal(0, queue.Statistics.Full.Count);
+        Assert.False(queue.HasRoom(0));
+        queue.EndTurn();
+        Pass(TimeSpan.FromMilliseconds(2));
+        Assert.False(queue.HasRoom(0));
+        Assert.False(queue.TryRent(out _));
+        _device.End();
+        _ready.Run();
+        Assert.Equal(1, queue.Statistics.Full.Count);
+        Assert.True(queue.Statistics.Full.Maximum >= TimeSpan.FromMilliseconds(2));
+    }
+
+    [Fact]
+    public void Wait_before_the_server_and_time_at_it_are_counted_apart()
+    {
+        var timing = new TimingLayer(_device);
+        var slow = new DeferringDevice(_device.Info);
+        var queue = new RequestQueue(slow, _ready, new RequestQueueOptions { Capacity = 4 });
+        Assert.True(queue.TryRent(out BlockRequest? request));
+        request.Operation = BlockOperation.Read;
+        request.Length = 512;
+        request.Buffer = new byte[512];
+        request.Owner = this;
+        queue.Submit(request, 0);
+        queue.EndTurn();
+        Pass(TimeSpan.FromMilliseconds(2));
+
+        // As a layer that has kept it back.
+        timing.Submit(request);
+        timing.EndTurn();
+        Pass(TimeSpan.FromMilliseconds(4));
+        _device.End();
+        _queue = queue;
+        _ready.Run();
+
+        LatencyHistogram atServer = timing.Operations.Latency(BlockOperation.Read);
+        TimeSpan whole = queue.Statistics.Operations.Latency(BlockOperation.Read).Maximum;
+        Assert.Equal((1, 1), (timing.Wait.Count, atServer.Count));
+        Assert.True(timing.Wait.Maximum >= TimeSpan.FromMilliseconds(2), $"{timing.Wait.Maximum}");
+        Assert.True(atServer.Maximum >= TimeSpan.FromMilliseconds(4), $"{atServer.Maximum}");
+        Assert.True(whole >= atServer.Maximum, $"{whole} < {atServer.Maximum}");
+        Assert.Equal(512, timing.Operations.Bytes(BlockOperation.Read));
+    }
+
+    private static void Pass(TimeSpan time)
+    {
+        long start = Stopwatch.GetTimestamp();
+        SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start) >= time);
     }
 
     [Fact]

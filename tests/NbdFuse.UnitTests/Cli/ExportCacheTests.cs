@@ -9,15 +9,22 @@ public sealed class ExportCacheTests
 {
     private readonly ReadyList _ready = new();
 
-    [Theory]
-    [InlineData(0L, 0L)]
-    [InlineData(null, null)]
-    public void Nothing_stands_in_between_unless_it_is_asked_for(long? cacheBytes, long? readAheadBytes)
+    [Fact]
+    public void Nothing_stands_in_between_when_both_are_off()
     {
-        Assert.Null(ExportCache.Over(new MemoryBlockDevice(1 << 20), new BlockDeviceInfo { Size = 1 << 20 }, _ready, cacheBytes, readAheadBytes));
+        Assert.Null(ExportCache.Over(new MemoryBlockDevice(1 << 20), new BlockDeviceInfo { Size = 1 << 20 }, _ready, 0, 0));
+    }
+
+    [Fact]
+    public void Export_that_only_takes_larger_blocks_is_served_without_unless_it_was_asked_for()
+    {
+        var info = new BlockDeviceInfo { Size = 1 << 20, MinimumBlock = 65536 };
+        Assert.Null(ExportCache.Over(new MemoryBlockDevice(info), info, _ready, null, null));
+        Assert.Throws<ArgumentException>(() => ExportCache.Over(new MemoryBlockDevice(info), info, _ready, 1 << 20, null));
     }
 
     [Theory]
+    [InlineData(null, null)]
     [InlineData(1L << 20, 0L)]
     [InlineData(0L, 1L << 20)]
     [InlineData(1L << 20, 1L << 20)]

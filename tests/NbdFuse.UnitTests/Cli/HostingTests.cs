@@ -61,6 +61,82 @@ public sealed class HostingTests : IDisposable
     }
 
     [Fact]
+    public async Task Loop_that_does_not_answer_is_not_vouched_for()
+    {
+        var asked = new System.Collections.Concurrent.BlockingCollection<Action>();
+        using var beats = new SemaphoreSlim(0);
+        await using (SystemdWatchdog.Start(
+            TimeSpan.FromMilliseconds(1),
+            action =>
+            {
+                asked.Add(action);
+                return true;
+            },
+            state =>
+            {
+                Assert.Equal("WATCHDOG=1", state);
+                beats.Release();
+            }))
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                // Only one question is under way, and there is no beat before its answer.
+                Action answer = await Deadline.Within(Task.Run(asked.Take), "the question");
+                Assert.Equal(0, beats.CurrentCount);
+                Assert.Empty(asked);
+                answer();
+                await Deadline.Within(beats.WaitAsync(), "the beat");
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Watchdog_ends_with_the_loop()
+    {
+        int beats = 0;
+        await using (SystemdWatchdog.Start(TimeSpan.FromMilliseconds(1), _ => false, _ => beats++))
+        {
+        }
+
+        Assert.Equal(0, beats);
+    }
+
+    [Theory]
+    [InlineData("30000000", null, 15_000)]
+    [InlineData("30000000", "", 15_000)]
+    [InlineData("30000000", "own", 15_000)]
+    [InlineData("30000000", "1", 0)]
+    [InlineData("0", null, 0)]
+    [InlineData("-1", null, 0)]
+    [InlineData("x", null, 0)]
+    [InlineData(null, null, 0)]
+    public void Watchdog_beats_twice_in_the_time_that_systemd_gives_this_process(string? microseconds, string? pid, int expectedMs)
+    {
+        pid = pid == "own" ? Environment.ProcessId.ToString(CultureInfo.InvariantCulture) : pid;
+        TimeSpan? expected = expectedMs == 0 ? null : TimeSpan.FromMilliseconds(expectedMs);
+        Assert.Equal(expected, SystemdWatchdog.Interval(microseconds, pid));
+    }
+
+    [Theory]
+    [InlineData("128\n", true, "512")]
+    [InlineData("512\n", true, "512\n")]
+    [InlineData("4096\n", true, "4096\n")]
+    [InlineData("x", false, "x")]
+    [InlineData(null, false, null)]
+    public void Reading_ahead_by_the_kernel_is_raised_and_never_lowered(string? before, bool expected, string? after)
+    {
+        string file = Path.Combine(Directory.CreateDirectory(Path.Combine(_directory.Path, "class/bdi/0:77")).FullName, "read_ahead_kb");
+        if (before is not null)
+        {
+            File.WriteAllText(file, before);
+        }
+
+        Assert.Equal(expected, KernelReadAhead.TryRaise("0:77", 512, _directory.Path));
+        Assert.Equal(after, File.Exists(file) ? File.ReadAllText(file) : null);
+        Assert.False(KernelReadAhead.TryRaise(null, 512, _directory.Path));
+    }
+
+    [Fact]
     public void A_systemd_that_is_gone_is_no_error()
     {
         Environment.SetEnvironmentVariable("NOTIFY_SOCKET", Path.Combine(_directory.Path, "nobody"));

@@ -1,5 +1,6 @@
 using NbdFuse.Attach;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using NbdFuse.Client;
 using NbdFuse.Native;
 using NbdFuse.Protocol;
@@ -25,6 +26,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     private RequestQueue? _queue;
     private UblkDevice? _device;
     private ExportLayers? _layers;
+    private TimingLayer? _timing;
 
     /// <inheritdoc/>
     public string Name => UblkKind.Name;
@@ -42,13 +44,19 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     public RecoveryStatus? Recovery => QueueReport.RecoveryOf(_export!);
 
     /// <inheritdoc/>
+    public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
     public int InFlight => _queue?.InFlight ?? 0;
 
     /// <inheritdoc/>
     public int Connections => _export?.Connections ?? 0;
 
     /// <inheritdoc/>
-    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_queue!.Statistics);
+    public IReadOnlyList<OperationStatus> Operations => QueueReport.Of(_queue!.Statistics.Operations);
+
+    /// <inheritdoc/>
+    public ActivityStatus? Activity => QueueReport.ActivityOf(_queue!, _layers!.Cache?.Statistics, _timing!, _export!);
 
     /// <inheritdoc/>
     public IReadOnlyList<Guarantee> Guarantees =>
@@ -79,8 +87,9 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     {
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         var ready = new ReadyList();
+        _timing = new TimingLayer(_export);
         _layers = ExportLayers.Over(
-            DeviceStack.Build(_export, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+            DeviceStack.Build(_timing, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
         _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _layers.Follow(_export);
         _export.Start(_loop);

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using NbdFuse.Client;
 using NbdFuse.Native;
 using NbdFuse.Server;
@@ -55,7 +56,7 @@ public sealed class SteadyStateTests : ITurnHook, IBlockCompletion
         using var loop = new EventLoop("test loop", new EventLoopOptions { SpinMicroseconds = 0 });
         loop.Failed += e => _allocated.TrySetException(e);
         var ready = new ReadyList();
-        _queue = new RequestQueue(DeviceStack.Build(export, ready, Depth), ready, new RequestQueueOptions { Capacity = Depth });
+        _queue = new RequestQueue(DeviceStack.Build(new TimingLayer(export), ready, Depth), ready, new RequestQueueOptions { Capacity = Depth });
         export.Start(loop);
         loop.AddTurnHook(this);
         loop.Start();

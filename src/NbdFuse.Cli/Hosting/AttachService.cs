@@ -1,0 +1,57 @@
+using Microsoft.Extensions.Logging;
+using NbdFuse.Client;
+
+namespace NbdFuse.Cli;
+
+/// <summary>A device that is served in the foreground, as systemd sees it: Type=notify, STATUS, WATCHDOG.</summary>
+/// <param name="logger">Hears of what goes wrong.</param>
+internal sealed class AttachService(ILogger logger) : IAsyncDisposable
+{
+    private SystemdWatchdog? _watchdog;
+    private Task _told = Task.CompletedTask;
+
+    /// <summary>There is no device yet.</summary>
+    /// <param name="target">Where the server is.</param>
+    public void Connecting(NbdTarget target) => Notify(ServiceStatus.Connecting(target));
+
+    /// <summary>The device can be used; from here on systemd hears of changes.</summary>
+    /// <param name="device">Its path.</param>
+    /// <param name="export">What this process serves; null when the kernel does.</param>
+    public void Usable(string device, NbdExport? export)
+    {
+        Notify(ServiceStatus.Usable(device));
+        if (export is not null)
+        {
+            // Not on the loop, which nothing may hold up; one after the other.
+            export.StateChanged += change => _told = _told.ContinueWith(
+                _ => Tell(change, device), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        }
+
+        // Where the kernel serves there is no loop: then it is the threads that supervise which must live.
+        _watchdog = SystemdWatchdog.Start(export is not null ? export.Post : ToPool, Notify);
+    }
+
+    /// <summary>The device is gone.</summary>
+    public void Stopping() => Notify("STOPPING=1");
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_watchdog is not null)
+        {
+            await _watchdog.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private static bool ToPool(Action action) => ThreadPool.QueueUserWorkItem(static state => state(), action, preferLocal: false);
+
+    private void Tell(NbdExportStateChange change, string device)
+    {
+        if (ServiceStatus.Of(change, device) is { } status)
+        {
+            Notify(status);
+        }
+    }
+
+    private void Notify(string state) => SystemdNotifier.Notify(state, logger);
+}
