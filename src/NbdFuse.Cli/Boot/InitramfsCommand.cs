@@ -34,7 +34,14 @@ internal static class InitramfsCommand
         InitramfsReport report;
         try
         {
-            using FileStream file = File.Create(temporary);
+            // A key is for nobody else's eyes. A file that is there may have another mode.
+            File.Delete(temporary);
+            using FileStream file = new(temporary, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                UnixCreateMode = options.HasSecret ? UnixFileMode.UserRead | UnixFileMode.UserWrite : null,
+            });
             report = InitramfsBuilder.Build(options, file);
         }
         catch
@@ -56,10 +63,14 @@ internal static class InitramfsCommand
         return 0;
     }
 
-    /// <summary>What goes into a framework's initramfs: this program, and the trace that the administrator has put at its place.</summary>
+    /// <summary>What goes into a framework's initramfs: this program, and the trace and the credentials for TLS that the administrator has put at their places.</summary>
     public static InitramfsOptions HookOptions()
     {
-        InitramfsOptions options = WithProgram(new InitramfsOptions());
+        InitramfsOptions options = WithProgram(new InitramfsOptions()) with
+        {
+            TlsPsk = File.Exists(InitramfsBuilder.TlsPskPath) ? InitramfsBuilder.TlsPskPath : null,
+            TlsCertificates = !File.Exists(InitramfsBuilder.TlsPskPath) && Directory.Exists(InitramfsBuilder.TlsDirectory) ? InitramfsBuilder.TlsDirectory : null,
+        };
         if (!File.Exists(InitramfsBuilder.PrefetchPath))
         {
             return options;
