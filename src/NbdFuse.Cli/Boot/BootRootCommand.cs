@@ -29,6 +29,9 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
     // A refusal of a server that is still starting, such as one without its exports yet.
     private const int Refusals = 3;
 
+    // By then most systems are up. Until then a boot has the processor, and memory is free.
+    private static readonly TimeSpan RehearsalDelay = TimeSpan.FromMinutes(1);
+
     private BootArguments _arguments = new();
     private BootConsole _console = new(error, isVerbose: false);
     private NetworkState _network = new(NetworkFacts.None, null, null);
@@ -211,6 +214,7 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                     ReadOnly = _arguments.Overlay,
                     PrefetchFile = _prefetch,
                     RecordFile = _record,
+                    RehearsalDelay = RehearsalDelay,
                     Words = [uri.ToString()],
                 },
                 entry,

@@ -38,6 +38,16 @@ public sealed partial class DebianBootTests(BootFiles files) : IClassFixture<Boo
         await BootAsync(directory, initramfs, "root=/dev/nbd0", "/dev/(ublkb0|loop0)");
     }
 
+    [Fact]
+    public async Task Debian_boots_with_dracut_and_our_module()
+    {
+        RequireSoak();
+        using var directory = new TempDirectory();
+        string initramfs = directory["initramfs"];
+        Make("debian-initramfs.sh", GuestParts.Require().Directory, initramfs, "dracut");
+        await BootAsync(directory, initramfs, "root=/dev/nbd0", "/dev/(ublkb0|loop0)");
+    }
+
     // Making the image takes minutes.
     private static void RequireSoak() => Requires.Soak("boots a Debian, too.");
 
