@@ -1,6 +1,7 @@
 using System.Globalization;
 using NbdFuse.Boot;
 using NbdFuse.Cache;
+using NbdFuse.Native;
 
 namespace NbdFuse.Cli;
 
@@ -8,6 +9,7 @@ namespace NbdFuse.Cli;
 internal static class InitramfsCommand
 {
     private const string SourceDate = "SOURCE_DATE_EPOCH";
+    private const int SecretMode = 0x180;
     private const string RunningKernel = "/proc/sys/kernel/osrelease";
 
     /// <summary>Runs.</summary>
@@ -36,12 +38,12 @@ internal static class InitramfsCommand
         {
             // A key is for nobody else's eyes. A file that is there may have another mode.
             File.Delete(temporary);
-            using FileStream file = new(temporary, new FileStreamOptions
+            using FileStream file = new(temporary, FileMode.CreateNew, FileAccess.Write);
+            if (options.HasSecret)
             {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                UnixCreateMode = options.HasSecret ? UnixFileMode.UserRead | UnixFileMode.UserWrite : null,
-            });
+                PosixException.Check(Posix.Chmod(temporary, SecretMode), temporary);
+            }
+
             report = InitramfsBuilder.Build(options, file);
         }
         catch
