@@ -113,10 +113,14 @@ public sealed partial class FuseSession
             return Malformed(header, buffer, body.Length + InHeaderSize);
         }
 
-        // Not while the server is away: nobody can break off this wait, and a program that starts another one sits in it with
-        // locks held on which every ps(1) of the machine then waits. An fsync does wait, and the end of the mount flushes, or
-        // says what is lost.
-        return NeedsFlush(flush.Handle) && IsStalled?.Invoke() != true ? StartFlush(header, buffer) : Succeed(header, buffer);
+        // Not while the server is away: see FreeCloses. An fsync does wait, and the end of the mount flushes, or says what is lost.
+        if (!NeedsFlush(flush.Handle) || IsStalled?.Invoke() == true)
+        {
+            return Succeed(header, buffer);
+        }
+
+        Tick();
+        return StartFlush(header, buffer);
     }
 
     private bool Release(in FuseInHeader header, ReadOnlySpan<byte> body, int buffer)

@@ -25,6 +25,7 @@ public sealed partial class FuseSession
             }
         }
 
+        waiting |= FreeCloses();
         if (_options.RequestTimeoutMs > 0)
         {
             waiting |= EndOverdue(nowMs);
@@ -34,6 +35,43 @@ public sealed partial class FuseSession
         {
             Tick();
         }
+    }
+
+    /// <summary>
+    /// Lets those go on that close the file, once the server is away. Nobody can break off this wait, and a program that starts
+    /// another one sits in it with locks held on which every ps(1) of the machine then waits; it may even be the one that would
+    /// start the server again.
+    /// </summary>
+    /// <returns>True while a close waits for a server that is there.</returns>
+    private bool FreeCloses()
+    {
+        bool isStalled = IsStalled?.Invoke() == true;
+        bool waiting = false;
+        for (int tag = 0; tag < _states.Length; tag++)
+        {
+            if (_states[tag].Active && _states[tag].Opcode == FuseOpcode.Flush && !_states[tag].Request!.IsAbandoned)
+            {
+                waiting = true;
+                if (isStalled)
+                {
+                    AnswerEarly(tag, 0);
+                }
+            }
+        }
+
+        for (int i = _parkedCount - 1; i >= 0; i--)
+        {
+            if (_parked[i].IsClose)
+            {
+                waiting = true;
+                if (isStalled)
+                {
+                    AnswerParked(i, 0);
+                }
+            }
+        }
+
+        return waiting && !isStalled;
     }
 
     /// <summary>Answers requests that have grown too old, or speaks of them.</summary>

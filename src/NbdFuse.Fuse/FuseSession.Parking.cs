@@ -56,8 +56,14 @@ public sealed partial class FuseSession
             Payload = payload,
             Unique = header.Unique,
             ReadMs = _loop.NowMs,
+            IsClose = header.Opcode == FuseOpcode.Flush,
         };
         _parkedBytes += length;
+        if (header.Opcode == FuseOpcode.Flush)
+        {
+            Tick();
+        }
+
         return true;
     }
 

@@ -20,4 +20,7 @@ internal struct ParkedRequest
 
     /// <summary>The kernel asked to interrupt it.</summary>
     public bool Interrupted;
+
+    /// <summary>A close waits for it (FUSE_FLUSH).</summary>
+    public bool IsClose;
 }

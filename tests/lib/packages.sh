@@ -33,6 +33,8 @@ readonly PEER_PROGRAMS=(
     "blkdiscard util-linux"
     "fstrim util-linux"
     "sfdisk fdisk"
+    "ip iproute2"
+    "nsenter util-linux"
 )
 
 # "file package": headers that the layout tests compile against.
@@ -53,7 +55,8 @@ readonly EXAMPLE_PROGRAMS=(
 # What a CI machine promises to the tests (NBDFUSE_REQUIRE): a missing one of these is a failure, not a skip. Not
 # promised is what a machine may lack for good reasons: vsock, whose loopback driver is not in every kernel; ipv6, which
 # containers often lack; userns, which Ubuntu's AppArmor and other hardening refuse to users; fusectl, which containers may
-# not mount; no-allow-other, as long as /etc/fuse.conf is the administrator's.
+# not mount; netns, which containers may
+# not make; no-allow-other, as long as /etc/fuse.conf is the administrator's.
 readonly CI_PROMISES="root,fuse,loop,nbdkit,nbd-server,qemu-nbd,qemu-img,qemu-io,qemu-storage-daemon,nbdinfo,nbdcopy,nbdfuse,\
 libnbd-nbdfuse,fusermount3,fio,openssl,fio-nbd,mkfs.ext4,e2fsck,debugfs,gcc,losetup,setpriv,vm,nbd-client,\
 blkdiscard,fstrim,sfdisk,mkfs.btrfs,mkfs.xfs,memory-cgroup,io_uring"

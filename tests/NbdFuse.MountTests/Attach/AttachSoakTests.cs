@@ -12,10 +12,10 @@ public sealed class AttachSoakTests
     [Fact]
     public async Task Devices_whose_processes_are_killed_at_random_moments_leave_nothing_behind()
     {
-        // It finds a forced end that does not come, in some of its runs: see docs/STATUS.md.
-        Requires.Soak("kills processes at random moments, for a long time.");
         Requires.Fuse();
         Requires.Loop();
+        // It finds a forced end that does not come, in some of its runs: see docs/STATUS.md.
+        Requires.Soak("kills processes at random moments, for a long time.");
         const int rounds = 200;
         int seed = int.TryParse(Environment.GetEnvironmentVariable("NBDFUSE_TEST_SEED"), out int given) ? given : Environment.TickCount;
         TestContext.Current.TestOutputHelper?.WriteLine($"NBDFUSE_TEST_SEED={seed}");
@@ -101,9 +101,40 @@ public sealed class AttachSoakTests
             string? device = state?.Device is { Length: > 0 } known ? known : NbdFuse.Attach.LoopDevice.Find($"nbdfuse:{Path.GetFileName(entry)}");
             if (device is not null)
             {
-                ToolResult result = await AttachedDevice.RunAsync(directory, "detach", "--force", device);
+                ToolResult result;
+                try
+                {
+                    result = await AttachedDevice.RunAsync(directory, "detach", "--force", device);
+                }
+                catch (TimeoutException e)
+                {
+                    throw new TimeoutException($"{e.Message}\n{Describe(directory, entry)}", e);
+                }
+
                 Assert.True(
                     result.ExitCode == 0 || result.Error.Contains("was not attached", StringComparison.Ordinal), result.ToString());
+            }
+        }
+    }
+
+    // What everybody waits for. Their command lines are not read: that may hang with them.
+    private static string Describe(TempDirectory directory, string entry)
+    {
+        string log = Path.Combine(entry, "log");
+        IEnumerable<string> threads = Processes(directory).SelectMany(
+            pid => Directory.GetDirectories($"/proc/{pid}/task").Select(
+                task => $"{pid} {Read(task, "comm")}: {Read(task, "wchan")}, {Read(task, "syscall")}"));
+        return string.Join('\n', threads.Append(File.Exists(log) ? File.ReadAllText(log) : "no log"));
+
+        static string Read(string task, string name)
+        {
+            try
+            {
+                return File.ReadAllText(Path.Combine(task, name)).Trim();
+            }
+            catch (IOException e)
+            {
+                return e.Message;
             }
         }
     }

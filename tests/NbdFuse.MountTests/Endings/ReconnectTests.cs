@@ -27,7 +27,7 @@ public sealed class ReconnectTests
         PatternData.AssertEqual(data, await Deadline.Within(read, "the read"));
         Assert.Equal(65536, await Deadline.Within(write, "the write"));
         Assert.Equal(0, await Deadline.Within(fsync, "the fsync"));
-        Assert.Contains("the server is back", mount.Error);
+        await Deadline.Until(() => mount.Error.Contains("the server is back"), "the return to be logged");
         file.Dispose();
         Assert.Equal(0, await mount.UnmountAsync());
         PatternData.AssertEqual(data, server.ReadBacking(65536, 65536));
@@ -119,8 +119,6 @@ public sealed class ReconnectTests
     [InlineData("TERM")]
     public async Task Second_signal_ends_at_once_while_the_server_is_away_and_somebody_waits(string signal)
     {
-        // It hangs in some of its runs, and nobody knows yet where: see docs/STATUS.md.
-        Requires.Soak("runs what hangs now and then, too.");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 4 << 20 });
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "-v");
         using MountedFile file = mount.Open(Direct);

@@ -262,6 +262,33 @@ public sealed class FuseInterruptTests
         Assert.Equal(0, kernel.Answer(fsync).Error);
     }
 
+    [Theory]
+    [InlineData(8)]
+    [InlineData(1)]
+    public void Close_that_waits_already_is_let_go_when_the_server_is_lost(int capacity)
+    {
+        // With one slot the close is parked behind the read.
+        using FakeKernel kernel = new(new FuseSessionOptions { InterruptTickMs = 5 }, capacity: capacity);
+        Assert.Equal(0, kernel.Answer(kernel.SendWrite(0, FakeKernel.Pattern(512, 1))).Error);
+        kernel.OnLoop(() => kernel.Device.Holds = true);
+        ulong read = kernel.SendRead(0, 512);
+        ulong close = kernel.Send(FuseOpcode.Flush, new FuseFlushIn { Handle = 1 });
+        kernel.Barrier();
+        Assert.Equal(Math.Min(capacity, 2), kernel.OnLoop(() => kernel.Queue.InFlight));
+        kernel.OnLoop(() => kernel.Session.IsStalled = () => true);
+        Assert.Equal(0, kernel.Answer(close).Error);
+        Assert.True(kernel.Session.HasUnflushedWrites);
+        kernel.OnLoop(() =>
+        {
+            kernel.Device.Holds = false;
+            kernel.Device.LetGo();
+        });
+        Assert.Equal(0, kernel.Answer(read).Error);
+
+        // Not answered a second time: the next answer is that of the next request.
+        kernel.Barrier();
+    }
+
     [Fact]
     public void Long_zeroing_gets_more_time()
     {
