@@ -1,7 +1,6 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using NbdFuse.TestKit;
-using NbdFuse.VmTests.Harness;
 using Xunit;
 
 namespace NbdFuse.VmTests.Boot;
