@@ -101,20 +101,25 @@ public sealed class AttachSoakTests
             string? device = state?.Device is { Length: > 0 } known ? known : NbdFuse.Attach.LoopDevice.Find($"nbdfuse:{Path.GetFileName(entry)}");
             if (device is not null)
             {
-                ToolResult result;
-                try
-                {
-                    result = await AttachedDevice.RunAsync(directory, "detach", "--force", device);
-                }
-                catch (TimeoutException e)
-                {
-                    throw new TimeoutException($"{e.Message}\n{Describe(directory, entry)}", e);
-                }
-
+                ToolResult result = await DetachByForceAsync(directory, entry, device);
                 Assert.True(
                     result.ExitCode == 0 || result.Error.Contains("was not attached", StringComparison.Ordinal), result.ToString());
             }
         }
+    }
+
+    // Longer than the patience of the command with a daemon that does not answer, which it kills then: that is slow, and an end.
+    private static async Task<ToolResult> DetachByForceAsync(TempDirectory directory, string entry, string device)
+    {
+        await using BackgroundTool tool = AttachedDevice.Launch(directory, "detach", "--force", device);
+        Task<int> end = tool.WaitForExitAsync(CancellationToken.None);
+        if (await Task.WhenAny(end, Task.Delay(TimeSpan.FromSeconds(20))) != end)
+        {
+            TestContext.Current.TestOutputHelper?.WriteLine($"{device} takes long:\n{Describe(directory, entry)}");
+        }
+
+        await end.WaitAsync(TimeSpan.FromSeconds(90));
+        return new ToolResult(tool.CommandLine, tool.ExitCode, tool.Output, tool.Error);
     }
 
     // What everybody waits for. Their command lines are not read: that may hang with them.
