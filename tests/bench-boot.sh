@@ -118,7 +118,7 @@ EOF
 busybox_modules() {
     local dep=$GUEST/modules/lib/modules/$RELEASE/modules.dep line
     line=$(grep "/$1\.ko:" "$dep") || return 0
-    tr ' ' '\n' <<<"${line#*: }" | tac | grep . || true
+    tr ' ' '\n' <<<"${line#*:}" | tac | grep . || true
     echo "${line%%:*}"
 }
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes an initramfs by Debian's own initramfs-tools with our hook, in a copy of the root that debian-root.sh has made:
+# Makes an initramfs by Debian's own initramfs-tools, or by dracut, with our hook, in a copy of the root that debian-root.sh has made:
 #
-#   NBDFUSE=PROGRAM tests/lib/debian-initramfs.sh GUEST OUTPUT
+#   NBDFUSE=PROGRAM tests/lib/debian-initramfs.sh GUEST OUTPUT [dracut]
 #
 # GUEST is the directory of vm.sh: its kernel's modules are taken. The packages are downloaded by apt, in the copy.
 set -euo pipefail
 # shellcheck source=tests/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-readonly GUEST=$1 OUTPUT=$2
+readonly GUEST=$1 OUTPUT=$2 FRAMEWORK=${3:-initramfs-tools}
 WORK=$(mktemp -d)
 readonly WORK
 
@@ -21,7 +21,7 @@ clean_up() {
 }
 
 main() {
-    local image release
+    local image release packages="$FRAMEWORK"
     ((EUID == 0)) || die "Debian's initramfs is made by root only"
     image=$("$REPO/tests/lib/debian-root.sh")
     release=$(cat "$GUEST/release")
@@ -37,16 +37,20 @@ main() {
     for place in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/keyrings; do
         [[ ! -e $place ]] || cp -r "$place" "$WORK/root${place%/*}/"
     done
-    chroot "$WORK/root" sh -ec 'export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update
-        apt-get -qq install --no-install-recommends initramfs-tools busybox-static zstd e2fsprogs' >&2
+    [[ $FRAMEWORK != dracut ]] || packages="dracut dracut-network"
+    # shellcheck disable=SC2016 # for the inner shell
+    chroot "$WORK/root" env DEBIAN_FRONTEND=noninteractive PACKAGES="$packages" sh -ec 'apt-get -qq update
+        apt-get -qq install --no-install-recommends $PACKAGES busybox-static zstd e2fsprogs' >&2
     cp -r "$GUEST/modules/lib/modules/$release" "$WORK/root/lib/modules/"
     chroot "$WORK/root" depmod "$release"
     cp "$NBDFUSE" "$WORK/root/usr/local/bin/nbdfuse"
     mkdir -p "$WORK/root/boot"
     printf 'CONFIG_RD_ZSTD=y\n' >"$WORK/root/boot/config-$release"
-    chroot "$WORK/root" /usr/local/bin/nbdfuse install-hooks --initramfs-tools >&2
-    chroot "$WORK/root" mkinitramfs -o /initramfs "$release" >&2
+    chroot "$WORK/root" /usr/local/bin/nbdfuse install-hooks "--$FRAMEWORK" >&2
+    case $FRAMEWORK in
+        dracut) chroot "$WORK/root" dracut --force --no-hostonly --gzip --kver "$release" /initramfs >&2 ;;
+        *) chroot "$WORK/root" mkinitramfs -o /initramfs "$release" >&2 ;;
+    esac
     mv "$WORK/root/initramfs" "$OUTPUT"
 }
 

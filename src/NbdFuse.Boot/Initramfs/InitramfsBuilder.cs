@@ -15,7 +15,19 @@ public sealed class InitramfsBuilder
     /// <summary>Where the trace is by which the boot is read ahead, if there is one.</summary>
     public const string PrefetchPath = "/etc/nbdfuse/prefetch";
 
+    /// <summary>Where certificates for TLS are, if there are any: outside of the program's tree, so that they are gone with the initramfs.</summary>
+    public const string TlsDirectory = "/etc/nbdfuse/tls";
+
+    /// <summary>Where the pre-shared key for TLS is, if there is one.</summary>
+    public const string TlsPskPath = "/etc/nbdfuse/tls/keys.psk";
+
     private const string PackedTree = "/nbdfuse.tree";
+
+    private const string TlsLibrary = "libssl.so.3";
+    private const int SecretMode = 0x180;
+
+    // The first must be there. As libnbd names them.
+    private static readonly string[] CertificateFiles = ["ca-cert.pem", "ca-crl.pem", "client-cert.pem", "client-key.pem"];
 
     // What /init, the hook for shutdowns and udhcpc's script call; the shell for emergencies installs the rest.
     private static readonly string[] Applets =
@@ -65,6 +77,7 @@ public sealed class InitramfsBuilder
 
         // The kernel itself calls it by this name.
         _tree.AddLink("sbin/modprobe", "../bin/busybox");
+        AddTls();
         AddSkeleton(start);
         AddModules();
         if (_options.Prefetch is { } trace)
@@ -112,6 +125,7 @@ public sealed class InitramfsBuilder
     {
         string start = AddProgram();
         AddBusybox("etc/nbdfuse/bin");
+        AddTls();
         AddTreeSkeleton(start, string.Join(':', _libraryDirectories.Order(StringComparer.Ordinal).Select(library => Tree + library)));
         _tree.AddText("etc/nbdfuse/dhcp.sh", Script("dhcp.sh").Replace("/bin/busybox", "/etc/nbdfuse/bin/busybox", StringComparison.Ordinal)
             .Replace("PATH=/bin", "PATH=/etc/nbdfuse/bin:/bin", StringComparison.Ordinal), ArchiveTree.ProgramMode);
@@ -207,14 +221,19 @@ public sealed class InitramfsBuilder
     {
         foreach ((string target, string source) in _libraries.Find(program, place))
         {
-            _tree.AddFile(PackedTree + target, source, ArchiveTree.ProgramMode);
-            if (!_isHook)
-            {
-                _tree.AddLink(target, Tree + target);
-            }
-
-            _libraryDirectories.Add(Path.GetDirectoryName(target)!);
+            AddTreeLibrary(target, source);
         }
+    }
+
+    private void AddTreeLibrary(string target, string source)
+    {
+        _tree.AddFile(PackedTree + target, source, ArchiveTree.ProgramMode);
+        if (!_isHook)
+        {
+            _tree.AddLink(target, Tree + target);
+        }
+
+        _libraryDirectories.Add(Path.GetDirectoryName(target)!);
     }
 
     private void AddBusybox(string place)
@@ -238,6 +257,38 @@ public sealed class InitramfsBuilder
             _tree.AddLink($"{place}/{applet}", "busybox");
         }
     }
+
+    // OpenSSL is loaded by its name, by programs that need it: nothing says so in the program's file.
+    private void AddTls()
+    {
+        if (_options.TlsPsk is { } key)
+        {
+            _tree.AddFile(TlsPskPath, Readable("--tls-psk", key), SecretMode);
+        }
+        else if (_options.TlsCertificates is { } directory)
+        {
+            _tree.AddFile($"{TlsDirectory}/{CertificateFiles[0]}", Readable("--tls-certificates", Path.Combine(directory, CertificateFiles[0])), SecretMode);
+            foreach (string name in CertificateFiles[1..])
+            {
+                string path = Path.Combine(directory, name);
+                if (File.Exists(path))
+                {
+                    _tree.AddFile($"{TlsDirectory}/{name}", path, SecretMode);
+                }
+            }
+        }
+        else
+        {
+            return;
+        }
+
+        (string target, string source) = _libraries.FindByName(TlsLibrary, _options.Program ?? Path.Combine(_options.Runtime!, "dotnet"));
+        AddTreeLibrary(target, source);
+        AddTreeLibraries(source, target);
+    }
+
+    private static string Readable(string option, string path) =>
+        File.Exists(path) ? path : throw new BootException($"{option}: there is no {path}");
 
     private string FindBusybox()
     {

@@ -36,6 +36,18 @@ public sealed record InitramfsOptions
     /// <summary>A trace of a boot, by which the next ones are read ahead; null for none.</summary>
     public string? Prefetch { get; init; }
 
+    /// <summary>
+    /// Directory with ca-cert.pem, and client-cert.pem, client-key.pem, ca-crl.pem as far as they are there, for TLS at boot; null for
+    /// none. The initramfs then holds OpenSSL, too.
+    /// </summary>
+    public string? TlsCertificates { get; init; }
+
+    /// <summary>File with a pre-shared key for TLS at boot; null for none. Not together with <see cref="TlsCertificates"/>.</summary>
+    public string? TlsPsk { get; init; }
+
+    /// <summary>Whether the initramfs holds a secret: nobody else may read it then.</summary>
+    public bool HasSecret => (TlsPsk ?? TlsCertificates) is not null;
+
     /// <summary>Wrap the archive for U-Boot (mkimage's legacy format).</summary>
     public bool IsUImage { get; init; }
 

@@ -54,6 +54,18 @@ internal sealed class LibrarySearch(string root)
         return found;
     }
 
+    /// <summary>Finds a library that a program loads by its name only when it needs it.</summary>
+    /// <param name="name">Such as <c>libssl.so.3</c>.</param>
+    /// <param name="program">Path of the program on this machine.</param>
+    /// <returns>Its place, as the dynamic linker looks for it, and where it is on this machine.</returns>
+    /// <exception cref="BootException">It is not there.</exception>
+    public (string Target, string Source) FindByName(string name, string program)
+    {
+        ElfFile elf = ElfFile.TryRead(program) ?? throw new BootException($"{program} is no program (no ELF file)");
+        (string target, string source, _) = FindOne(name, elf, program) ?? throw Missing(name, program);
+        return (target, source);
+    }
+
     /// <summary>Directories that the dynamic linker looks into without being told.</summary>
     /// <param name="elf">A file of the architecture.</param>
     public static IReadOnlyList<string> DefaultDirectories(ElfFile elf)

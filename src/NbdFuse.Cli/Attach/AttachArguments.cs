@@ -57,6 +57,12 @@ internal sealed record AttachArguments
     /// <summary>This process was started by a keeper.</summary>
     public bool IsKept { get; init; }
 
+    /// <summary>
+    /// How long after the device is usable is rehearsed what may happen later (<see cref="Rehearsal"/>); zero: before, as whoever may
+    /// be short of memory or hang should have it. A boot, whose processor is what it waits for, has nothing of either yet.
+    /// </summary>
+    public TimeSpan RehearsalDelay { get; init; }
+
     /// <summary>The directory made by the process that waits for us; null unless this process is the one in the background.</summary>
     public string? Entry { get; init; }
 

@@ -112,13 +112,23 @@ internal sealed partial class AttachDaemon : IDisposable
             var control = new ControlServer(_entry.SocketPath, AnswerAsync);
             await using (control.ConfigureAwait(false))
             {
-                await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
+                if (_arguments.RehearsalDelay == TimeSpan.Zero)
+                {
+                    await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
+                }
+
                 await TakeOverAsync().ConfigureAwait(false);
 
                 // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
                 Directory.SetCurrentDirectory("/");
                 Task? unheard = ready(device.Path) ? null : DetachUnheardAsync();
+                using var ending = new CancellationTokenSource();
+                Task rehearsal = RehearseLateAsync(ending.Token);
                 await ServeAsync(signals, signal, unheard).ConfigureAwait(false);
+                await ending.CancelAsync().ConfigureAwait(false);
+
+                // It uses the directory that is removed next.
+                await rehearsal.ConfigureAwait(false);
                 if (!_isLeft && !IsFollowed)
                 {
                     _entry.Remove();
@@ -131,6 +141,19 @@ internal sealed partial class AttachDaemon : IDisposable
             // One that was taken over stays for another attempt.
             await DetachAsync(force: true).ConfigureAwait(false);
             throw;
+        }
+    }
+
+    private async Task RehearseLateAsync(CancellationToken ending)
+    {
+        if (_arguments.RehearsalDelay == TimeSpan.Zero)
+        {
+            return;
+        }
+
+        if (await Task.WhenAny(Task.Delay(_arguments.RehearsalDelay, ending)).ConfigureAwait(false) is { IsCanceled: false })
+        {
+            await Rehearsal.RunAsync(_entry, _logOptions).ConfigureAwait(false);
         }
     }
 

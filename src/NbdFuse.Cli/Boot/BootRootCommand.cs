@@ -29,6 +29,9 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
     // A refusal of a server that is still starting, such as one without its exports yet.
     private const int Refusals = 3;
 
+    // By then most systems are up. Until then a boot has the processor, and memory is free.
+    private static readonly TimeSpan RehearsalDelay = TimeSpan.FromMinutes(1);
+
     private BootArguments _arguments = new();
     private BootConsole _console = new(error, isVerbose: false);
     private NetworkState _network = new(NetworkFacts.None, null, null);
@@ -87,9 +90,9 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
             _console.Say(note);
         }
 
-        if (address.Uri.Tls)
+        if (address.Uri.Tls && _arguments.Driver == KernelNbdKind.Name)
         {
-            throw new BootException("TLS (nbds://) is not supported yet, and a connection without it is refused");
+            throw new BootException("nbdfuse.driver=nbd: the kernel's driver cannot speak TLS (nbds://); leave it out, or use ublk or fuse");
         }
 
         ChooseTraces();
@@ -136,6 +139,27 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                 ? [_arguments.Driver]
                 : throw new BootException($"nbdfuse.driver={_arguments.Driver}: this version has only {string.Join(", ", DeviceDrivers.Names)}");
 
+    /// <summary>What a URI says about TLS, and what the initramfs was made with.</summary>
+    private static NbdTlsOptions TlsOf(NbdUri uri)
+    {
+        NbdTlsOptions options = NbdTlsOptions.FromUri(uri);
+        if (options.Mode == NbdTlsMode.Off || (options.CertificatesDirectory ?? options.PskFile) is not null)
+        {
+            return options;
+        }
+
+        return options.Type is null or NbdTlsType.Psk && File.Exists(InitramfsBuilder.TlsPskPath)
+            ? options with { PskFile = InitramfsBuilder.TlsPskPath }
+            : options.Type is null or NbdTlsType.X509 && Directory.Exists(InitramfsBuilder.TlsDirectory)
+                ? options with { CertificatesDirectory = InitramfsBuilder.TlsDirectory }
+                : options;
+    }
+
+    // A machine without a clock that runs on starts in 1970 or so: no certificate is valid then.
+    private static string Describe(NbdException e) => e is NbdConnectException { Reason: NbdConnectFailure.TlsFailed }
+        ? string.Create(CultureInfo.InvariantCulture, $"{ErrorText.OneLine(e.Message)} (this machine's clock says {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC)")
+        : ErrorText.OneLine(e.Message);
+
     private async Task AttachAsync(ExportAddress address)
     {
         NbdUri uri = address.Uri;
@@ -157,12 +181,12 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                 (uri, alternate) = (alternate, null);
                 continue;
             }
-            catch (NbdException e) when (!_isReady && (e is NbdConnectException { Reason: not NbdConnectFailure.TlsRequired } || _arguments.RootWait || ++refusals < Refusals))
+            catch (NbdException e) when (!_isReady && (e is NbdConnectException { Reason: not (NbdConnectFailure.TlsRequired or NbdConnectFailure.TlsCredentials) } || _arguments.RootWait || ++refusals < Refusals))
             {
                 // Each cause is told once.
                 if (told != e.Message)
                 {
-                    _console.Say($"{ErrorText.OneLine(e.Message)}; trying again");
+                    _console.Say($"{Describe(e)}; trying again");
                     told = e.Message;
                 }
             }
@@ -185,10 +209,12 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                 new AttachArguments
                 {
                     Uri = uri,
+                    Tls = TlsOf(uri),
                     Driver = _arguments.Driver,
                     ReadOnly = _arguments.Overlay,
                     PrefetchFile = _prefetch,
                     RecordFile = _record,
+                    RehearsalDelay = RehearsalDelay,
                     Words = [uri.ToString()],
                 },
                 entry,

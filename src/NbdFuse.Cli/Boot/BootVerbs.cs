@@ -24,6 +24,8 @@ internal static class BootVerbs
         Option<string[]> driver = Words("--driver", "DRIVER", "A driver that must work: fuse, ublk or nbd (default: those that the kernel has)");
         var with = Words("--with", "PATH", "A further file or directory, with the libraries that programs need");
         var prefetch = new Option<string>("--prefetch") { Description = "A trace of a boot (nbdfuse.record), by which the next ones are read ahead", HelpName = "FILE" };
+        var certificates = new Option<string>("--tls-certificates") { Description = "Directory with ca-cert.pem (client-cert.pem, client-key.pem, ca-crl.pem) for nbds:// at boot", HelpName = "DIR" };
+        var psk = new Option<string>("--tls-psk") { Description = "File with the pre-shared key for nbds:// at boot", HelpName = "FILE" };
         var format = new Option<string>("--format") { Description = "cpio, or uimage for U-Boot's legacy format (default: cpio)", HelpName = "FORMAT" };
         var busybox = new Option<string>("--busybox") { Description = "A static busybox (default: the one of busybox-static)", HelpName = "PATH" };
         var architecture = new Option<string>("--arch") { Description = "Architecture of the machine that boots, such as aarch64; with --runtime", HelpName = "ARCH" };
@@ -34,7 +36,7 @@ internal static class BootVerbs
         driver.AcceptOnlyFromAmong([.. BootArguments.Drivers.Where(name => name != DeviceDrivers.Automatic)]);
         var command = new Command("initramfs", "Make an initramfs that boots from an export; see docs/BOOT.md")
         {
-            file, kernel, modules, noModules, extra, driver, with, prefetch, format, busybox, architecture, runtime, program, root,
+            file, kernel, modules, noModules, extra, driver, with, prefetch, certificates, psk, format, busybox, architecture, runtime, program, root,
         };
         Array.ForEach(shared, command.Options.Add);
         command.Validators.Add(result =>
@@ -42,6 +44,11 @@ internal static class BootVerbs
             if (new Option[] { kernel, modules, noModules }.Count(option => result.GetResult(option) is not null) > 1)
             {
                 result.AddError("--kernel, --modules and --no-modules exclude each other");
+            }
+
+            if (result.GetResult(certificates) is not null && result.GetResult(psk) is not null)
+            {
+                result.AddError("--tls-certificates and --tls-psk exclude each other: give the one that the server uses");
             }
 
             if (result.GetResult(architecture) is not null && result.GetResult(runtime) is null)
@@ -63,6 +70,8 @@ internal static class BootVerbs
                     Drivers = result.GetValue(driver) ?? [],
                     With = result.GetValue(with) ?? [],
                     Prefetch = result.GetValue(prefetch),
+                    TlsCertificates = result.GetValue(certificates),
+                    TlsPsk = result.GetValue(psk),
                     IsUImage = result.GetValue(format) == UImage,
                     Busybox = result.GetValue(busybox),
                     Architecture = result.GetValue(architecture),

@@ -1,6 +1,7 @@
 using System.Globalization;
 using NbdFuse.Boot;
 using NbdFuse.Cache;
+using NbdFuse.Native;
 
 namespace NbdFuse.Cli;
 
@@ -8,6 +9,7 @@ namespace NbdFuse.Cli;
 internal static class InitramfsCommand
 {
     private const string SourceDate = "SOURCE_DATE_EPOCH";
+    private const int SecretMode = 0x180;
     private const string RunningKernel = "/proc/sys/kernel/osrelease";
 
     /// <summary>Runs.</summary>
@@ -34,7 +36,14 @@ internal static class InitramfsCommand
         InitramfsReport report;
         try
         {
-            using FileStream file = File.Create(temporary);
+            // A key is for nobody else's eyes. A file that is there may have another mode.
+            File.Delete(temporary);
+            using FileStream file = new(temporary, FileMode.CreateNew, FileAccess.Write);
+            if (options.HasSecret)
+            {
+                PosixException.Check(Posix.Chmod(temporary, SecretMode), temporary);
+            }
+
             report = InitramfsBuilder.Build(options, file);
         }
         catch
@@ -56,10 +65,14 @@ internal static class InitramfsCommand
         return 0;
     }
 
-    /// <summary>What goes into a framework's initramfs: this program, and the trace that the administrator has put at its place.</summary>
+    /// <summary>What goes into a framework's initramfs: this program, and the trace and the credentials for TLS that the administrator has put at their places.</summary>
     public static InitramfsOptions HookOptions()
     {
-        InitramfsOptions options = WithProgram(new InitramfsOptions());
+        InitramfsOptions options = WithProgram(new InitramfsOptions()) with
+        {
+            TlsPsk = File.Exists(InitramfsBuilder.TlsPskPath) ? InitramfsBuilder.TlsPskPath : null,
+            TlsCertificates = !File.Exists(InitramfsBuilder.TlsPskPath) && Directory.Exists(InitramfsBuilder.TlsDirectory) ? InitramfsBuilder.TlsDirectory : null,
+        };
         if (!File.Exists(InitramfsBuilder.PrefetchPath))
         {
             return options;

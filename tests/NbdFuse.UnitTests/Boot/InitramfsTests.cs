@@ -117,6 +117,33 @@ public sealed class InitramfsTests : IDisposable
     }
 
     [Fact]
+    public void Credentials_for_tls_come_with_openssl_and_for_root_alone()
+    {
+        Directory.CreateDirectory(_directory["pki"]);
+        File.WriteAllText(_directory["keys"], "alice:00");
+        AssertFails("there is no", Options with { TlsCertificates = _directory["pki"] });
+        AssertFails("there is no", Options with { TlsPsk = _directory["absent"] });
+        AssertFails("needs libssl.so.3", Options with { TlsPsk = _directory["keys"] });
+        Directory.CreateDirectory(_directory["usr/lib/x86_64-linux-gnu"]);
+        File.WriteAllBytes(_directory["usr/lib/x86_64-linux-gnu/libssl.so.3"], StaticElf(62));
+        foreach (string name in new[] { "ca-cert.pem", "client-cert.pem", "client-key.pem", "server-key.pem" })
+        {
+            File.WriteAllText(Path.Combine(_directory["pki"], name), name);
+        }
+
+        List<CpioEntry> certificates = Unpack(Build(Options with { TlsCertificates = _directory["pki"] }));
+        List<CpioEntry> key = Unpack(Build(Options with { TlsPsk = _directory["keys"] }));
+
+        string[] names = [.. certificates.Where(entry => entry.Name.StartsWith("etc/nbdfuse/tls/", StringComparison.Ordinal)).Select(entry => Path.GetFileName(entry.Name))];
+        Assert.Equal(["ca-cert.pem", "client-cert.pem", "client-key.pem"], names);
+        Assert.Equal(0x8180u, certificates.Single(entry => entry.Name == "etc/nbdfuse/tls/client-key.pem").Mode);
+        Assert.Equal("alice:00", key.Single(entry => entry.Name == "etc/nbdfuse/tls/keys.psk").Text);
+        Assert.Equal(0x8180u, key.Single(entry => entry.Name == "etc/nbdfuse/tls/keys.psk").Mode);
+        Assert.Equal("/nbdfuse/usr/lib/x86_64-linux-gnu/libssl.so.3", key.Single(entry => entry.Name == "usr/lib/x86_64-linux-gnu/libssl.so.3").Text);
+        Assert.DoesNotContain(Unpack(Build(Options)), entry => entry.Name.Contains("tls", StringComparison.Ordinal) || entry.Name.Contains("libssl", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Drivers_that_a_kernel_lacks_are_told()
     {
         MakeModules();

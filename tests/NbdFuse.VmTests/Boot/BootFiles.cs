@@ -28,8 +28,9 @@ public sealed partial class BootFiles : IDisposable
 
     /// <summary>Makes a disk whose filesystem has the label "system", and which has its own file for each call.</summary>
     /// <param name="partitioned">On the second partition of a GPT, with the label "rootfs"; otherwise without partitions.</param>
+    /// <param name="size">Bytes of the filesystem.</param>
     /// <returns>Path of the image.</returns>
-    public string MakeDisk(bool partitioned)
+    public string MakeDisk(bool partitioned, long size = SystemSize)
     {
         string tree = _directory[$"tree-{Guid.NewGuid():N}"];
         foreach (string directory in new[] { "bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc" })
@@ -47,7 +48,7 @@ public sealed partial class BootFiles : IDisposable
         string image = _directory[$"disk-{Guid.NewGuid():N}"];
         using (FileStream file = File.Create(image))
         {
-            file.SetLength(partitioned ? PartitionStart + SystemSize + (2 * Megabyte) : SystemSize);
+            file.SetLength(partitioned ? PartitionStart + SystemSize + (2 * Megabyte) : size);
         }
 
         if (partitioned)
@@ -59,7 +60,7 @@ public sealed partial class BootFiles : IDisposable
         }
 
         Tool.Run(
-            "mke2fs", "-q", "-F", "-t", "ext4", "-L", "system", "-d", tree, "-E", $"offset={(partitioned ? PartitionStart : 0)}", image, $"{SystemSize / 1024}k")
+            "mke2fs", "-q", "-F", "-t", "ext4", "-L", "system", "-d", tree, "-E", $"offset={(partitioned ? PartitionStart : 0)}", image, $"{size / 1024}k")
             .EnsureSuccess();
         Directory.Delete(tree, recursive: true);
         return image;
@@ -151,6 +152,7 @@ public sealed partial class BootFiles : IDisposable
         #!/bin/busybox sh
         export PATH=/bin
         /bin/busybox --install -s /bin
+        mount -t tmpfs tmpfs /tmp
         echo "BOOT root: $(grep ' / ' /proc/mounts | tail -n 1)"
         echo "BOOT daemon: $(ps w | grep -v grep | grep -c '@nbdfuse root')"
         echo "BOOT address: $(ip -o -4 addr show dev eth0)"
@@ -162,6 +164,36 @@ public sealed partial class BootFiles : IDisposable
             sync
             dd if=/dev/zero of=/big bs=64k count=64 2>/dev/null
             echo unsynced >>/written
+        fi
+        load=$(sed -n 's/.*boottest.load=\([0-9]*\).*/\1/p' /proc/cmdline)
+        number=0
+        while [ $number -lt "${load:-0}" ]; do
+            number=$((number + 1))
+            file=/load.$((number % 8))
+            dd if=/dev/urandom of=/tmp/load bs=64k count=8 2>/dev/null
+            dd if=/tmp/load of=$file bs=64k conv=fsync 2>/dev/null || echo "BOOT load: a write failed"
+            # Anew from the server.
+            echo 3 >/proc/sys/vm/drop_caches
+            cmp /tmp/load $file || echo "BOOT load: not what was written"
+            echo "BOOT load $number."
+        done
+        if grep -q boottest.pressure /proc/cmdline; then
+            mkdir /source /held
+            number=0
+            while [ $number -lt 150 ]; do
+                number=$((number + 1))
+                dd if=/dev/urandom of=/source/$number bs=64k count=8 2>/dev/null
+            done
+            (cd /source && md5sum *) >/sums
+            tar cf /archive.tar source
+            rm -rf /source
+            # Memory that nothing can be won from: what is left is for the page cache, and for what serves it.
+            mount -t tmpfs -o size=32m tmpfs /held
+            dd if=/dev/zero of=/held/held bs=1M count=32 2>/dev/null
+            grep Mem /proc/meminfo
+            tar xf /archive.tar -C /
+            (cd /source && md5sum -c /sums >/dev/null) && echo "BOOT pressure: all is right"
+            grep Mem /proc/meminfo
         fi
         if grep -q nbdfuse.record /proc/cmdline; then
             # Written now and then.

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
 using NbdFuse.Native;
 using NbdFuse.TestKit;
 using NbdFuse.VmTests.Harness;
@@ -40,7 +42,9 @@ internal sealed class BootMachine : IDisposable
     /// <param name="arguments">For the kernel.</param>
     /// <param name="hasNetwork">Whether there is a network behind the card, with DHCP.</param>
     /// <param name="memoryMiB">Memory.</param>
-    public static BootMachine Start(string initramfs, string arguments, bool hasNetwork = true, int memoryMiB = 512)
+    /// <param name="qemuArguments">Further arguments for QEMU.</param>
+    public static BootMachine Start(
+        string initramfs, string arguments, bool hasNetwork = true, int memoryMiB = 512, IReadOnlyList<string>? qemuArguments = null)
     {
         GuestParts parts = GuestParts.Require();
         var directory = new TempDirectory();
@@ -60,12 +64,33 @@ internal sealed class BootMachine : IDisposable
                 + $"no_timer_check tsc=reliable cryptomgr.notests audit=0 apparmor=0 {arguments}",
                 "-chardev", $"file,id=console,path={directory["console.log"]}", "-serial", "chardev:console",
                 "-netdev", hasNetwork ? "user,id=network" : "hubport,id=network,hubid=0",
-                "-device", "virtio-net-pci,netdev=network,romfile=",
+                "-device", "virtio-net-pci,netdev=network,romfile=,id=card",
+                "-chardev", $"socket,id=monitor,path={directory["monitor"]},server=on,wait=off", "-mon", "chardev=monitor,mode=control",
+                .. qemuArguments ?? [],
             ],
             NewSession = true,
             Descriptors = [((int)input.SafeFileHandle.DangerousGetHandle(), 0), (outputFd, 1), (outputFd, 2)],
         });
         return new BootMachine(directory, process);
+    }
+
+    /// <summary>Plugs the cable of the network card in or out.</summary>
+    /// <param name="isUp">In.</param>
+    public async Task SetLinkAsync(bool isUp)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(_directory["monitor"])).ConfigureAwait(false);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+
+        using var monitor = new QemuMonitor(socket);
+        await monitor.ExecuteAsync("set_link", new JsonObject { ["name"] = "card", ["up"] = isUp }).ConfigureAwait(false);
     }
 
     /// <summary>Waits until the console has said something.</summary>
@@ -82,9 +107,10 @@ internal sealed class BootMachine : IDisposable
     }
 
     /// <summary>Waits until the machine has switched itself off, without complaints.</summary>
-    public async Task EndsWellAsync()
+    /// <param name="timeout">How long that may take; null for <see cref="BootTimeout"/>.</param>
+    public async Task EndsWellAsync(TimeSpan? timeout = null)
     {
-        using var deadline = new CancellationTokenSource(BootTimeout);
+        using var deadline = new CancellationTokenSource(timeout ?? BootTimeout);
         try
         {
             await _process.WaitAsync(deadline.Token).ConfigureAwait(false);

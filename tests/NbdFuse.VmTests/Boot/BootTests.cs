@@ -63,20 +63,6 @@ public sealed class BootTests(BootFiles files) : IClassFixture<BootFiles>
         Assert.True(BootFiles.MostReadsAtOnce(log) >= 4, File.ReadAllText(log));
     }
 
-    [Fact]
-    public async Task Server_that_comes_late_is_waited_for()
-    {
-        string image = files.MakeDisk(partitioned: false);
-        await using RealServer server = await RealServers.Nbdkit(ServerTransport.Tcp, "file", image);
-        await server.StopAsync();
-        using BootMachine machine = BootMachine.Start(files.Initramfs, Arguments("nbdfuse=nbd://10.0.2.2:PORT rw", server));
-
-        await machine.SaysAsync("trying again");
-        await server.RestartAsync();
-
-        await machine.EndsWellAsync();
-        Assert.Equal("synced\nunsynced\n", BootFiles.ReadBack(image, partitioned: false));
-    }
 
     [Fact]
     public async Task Wrong_export_is_named_and_the_machine_rebooted_when_that_is_asked_for()
