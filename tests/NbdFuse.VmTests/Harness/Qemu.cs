@@ -108,9 +108,9 @@ internal sealed class Qemu : IDisposable
             using var reader = new StreamReader(file);
             return KernelLog.Clean(reader.ReadToEnd());
         }
-        catch (FileNotFoundException)
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            // QEMU has not come so far.
+            // QEMU has not come so far, or the guest is disposed of while a command of it is told that.
             return string.Empty;
         }
     }
