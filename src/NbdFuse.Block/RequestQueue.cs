@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 
 namespace NbdFuse.Block;
@@ -25,8 +24,7 @@ public sealed class RequestQueue : IBlockCompletion
     private bool _wantsRoom;
     private long _fullSince;
 
-    // Read once per turn: requests that come or end together need no clock each. 0: not read yet in this turn.
-    private long _turnTicks;
+    private TurnClock _clock;
 
     /// <summary>Makes the queue and all of its slots.</summary>
     /// <param name="device">Top of the stack of layers.</param>
@@ -128,7 +126,7 @@ public sealed class RequestQueue : IBlockCompletion
     public void Submit(BlockRequest request, long nowMs)
     {
         request.StartedMs = nowMs;
-        request.StartedTicks = TurnTicks();
+        request.StartedTicks = _clock.Now();
         _bytesInFlight += request.Buffer.Length;
         request.Push(this);
         if (request.Operation != BlockOperation.Flush)
@@ -153,7 +151,7 @@ public sealed class RequestQueue : IBlockCompletion
     /// <summary>Ends a turn of the loop: what was submitted goes out.</summary>
     public void EndTurn()
     {
-        _turnTicks = 0;
+        _clock.EndTurn();
         _device.EndTurn();
     }
 
@@ -188,7 +186,7 @@ public sealed class RequestQueue : IBlockCompletion
         if (_wantsRoom)
         {
             _wantsRoom = false;
-            Statistics.Full.Add(TurnTicks() - _fullSince);
+            Statistics.Full.Add(_clock.Now() - _fullSince);
             RoomMade?.Invoke();
         }
 
@@ -202,7 +200,7 @@ public sealed class RequestQueue : IBlockCompletion
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
         _bytesInFlight -= request.Buffer.Length;
-        Statistics.Operations.Count(request, TurnTicks() - request.StartedTicks);
+        Statistics.Operations.Count(request, _clock.Now() - request.StartedTicks);
         request.Owner!.OnCompleted(request, 0);
         return false;
     }
@@ -212,17 +210,7 @@ public sealed class RequestQueue : IBlockCompletion
         if (!_wantsRoom)
         {
             _wantsRoom = true;
-            _fullSince = TurnTicks();
+            _fullSince = _clock.Now();
         }
-    }
-
-    private long TurnTicks()
-    {
-        if (_turnTicks == 0)
-        {
-            _turnTicks = Stopwatch.GetTimestamp();
-        }
-
-        return _turnTicks;
     }
 }

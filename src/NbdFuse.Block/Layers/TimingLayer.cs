@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace NbdFuse.Block.Layers;
 
 /// <summary>
@@ -10,8 +8,7 @@ namespace NbdFuse.Block.Layers;
 /// <param name="lower">The export.</param>
 public sealed class TimingLayer(IBlockDevice lower) : IBlockDevice, IBlockCompletion, IRequestWithdrawal
 {
-    // Read once per turn, as the queue does.
-    private long _turnTicks;
+    private TurnClock _clock;
 
     /// <inheritdoc/>
     public BlockDeviceInfo Info => lower.Info;
@@ -28,7 +25,7 @@ public sealed class TimingLayer(IBlockDevice lower) : IBlockDevice, IBlockComple
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
     {
-        long now = TurnTicks();
+        long now = _clock.Now();
         if (request.StartedTicks != 0)
         {
             Wait.Add(now - request.StartedTicks);
@@ -41,7 +38,7 @@ public sealed class TimingLayer(IBlockDevice lower) : IBlockDevice, IBlockComple
     /// <inheritdoc/>
     public void EndTurn()
     {
-        _turnTicks = 0;
+        _clock.EndTurn();
         lower.EndTurn();
     }
 
@@ -51,17 +48,7 @@ public sealed class TimingLayer(IBlockDevice lower) : IBlockDevice, IBlockComple
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
-        Operations.Count(request, TurnTicks() - state);
+        Operations.Count(request, _clock.Now() - state);
         return true;
-    }
-
-    private long TurnTicks()
-    {
-        if (_turnTicks == 0)
-        {
-            _turnTicks = Stopwatch.GetTimestamp();
-        }
-
-        return _turnTicks;
     }
 }
