@@ -6,7 +6,7 @@ namespace NbdFuse.Block;
 /// </summary>
 public sealed class OperationStatistics
 {
-    private const int Operations = (int)BlockOperation.BlockStatus + 1;
+    private static readonly int Operations = Enum.GetValues<BlockOperation>().Length;
 
     private readonly long[] _bytes = new long[Operations];
     private readonly long[] _errors = new long[Operations];

@@ -15,6 +15,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
     /// <summary>A block has at most 65536 bytes.</summary>
     private const int HeadBits = 17;
+
     private readonly IBlockDevice _lower;
     private readonly long _size;
     private readonly int _block;
