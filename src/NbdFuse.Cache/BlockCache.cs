@@ -65,7 +65,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         }
 
         BlockDeviceInfo info = lower.Info;
-        if (info.MinimumBlock > Granule || info.MaximumPayload < Granule)
+        if (!Fits(info))
         {
             throw new ArgumentException($"The device below must take blocks of {Granule} bytes.", nameof(lower));
         }
@@ -112,6 +112,10 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
 
     /// <summary>Requests of its own that are below: reads for callers, and ahead of them.</summary>
     internal int OwnRequests => Fills - _freeFillCount + _segmentsInFlight + PiecesInFlight;
+
+    /// <summary>Whether a device takes blocks as small as what the cache keeps as one piece, and payloads as large.</summary>
+    /// <param name="device">The device.</param>
+    public static bool Fits(BlockDeviceInfo device) => device is { MinimumBlock: <= Granule, MaximumPayload: >= Granule };
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)

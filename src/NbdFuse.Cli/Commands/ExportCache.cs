@@ -13,9 +13,6 @@ internal sealed class ExportCache : IDisposable
     /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
     public const long DefaultReadAheadBytes = 16L << 20;
 
-    // Bytes: what the cache keeps as one piece.
-    private const int Granule = 4096;
-
     private readonly NativeRegion _region;
 
     private ExportCache(NativeRegion region, BlockCache device)
@@ -47,7 +44,7 @@ internal sealed class ExportCache : IDisposable
             Prefetch = trace,
             PrefetchBytes = ExportTraces.MemoryBytes(),
         };
-        if (export.MinimumBlock > Granule || export.MaximumPayload < Granule)
+        if (!BlockCache.Fits(export))
         {
             // Nothing that is said by default may keep an export from being mounted; what was asked for is refused below.
             options = options with { CacheBytes = cacheBytes ?? 0, ReadAheadBytes = readAheadBytes ?? 0 };
