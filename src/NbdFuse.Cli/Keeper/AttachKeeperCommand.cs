@@ -26,7 +26,7 @@ internal static class AttachKeeperCommand
         using var supervisor = new Supervisor(new SupervisorOptions
         {
             WorkerArgv = [.. OwnProgram.Argv, "attach", AttachCommand.KeptOption, .. words],
-            WorkerEnvironment = [.. KeeperCommand.SmallMemory.Select(setting => setting[..setting.IndexOf('=')])],
+            WorkerEnvironment = [.. KeeperCommand.NamesOf(KeeperCommand.SmallMemory)],
             IoFlusher = true,
             IsDevice = true,
             Log = (level, text) =>

@@ -29,6 +29,10 @@ internal static class KeeperCommand
     public static string[] SmallMemory =>
         ["DOTNET_GCHeapHardLimit=0x2000000", "DOTNET_GCgen0size=0x80000", "DOTNET_GCConserveMemory=9"];
 
+    /// <summary>The variables of settings.</summary>
+    /// <param name="settings">Settings, as NAME=VALUE.</param>
+    public static IEnumerable<string> NamesOf(IEnumerable<string> settings) => settings.Select(setting => setting[..setting.IndexOf('=')]);
+
     /// <summary>Replaces this process by the keeper: the process id stays.</summary>
     /// <param name="words">The command line.</param>
     /// <param name="arguments">What it means.</param>
@@ -55,7 +59,7 @@ internal static class KeeperCommand
         using var supervisor = new Supervisor(new SupervisorOptions
         {
             WorkerArgv = [.. OwnProgram.Argv, WorkerCommand.Verb, .. words],
-            WorkerEnvironment = [.. Environment.Select(setting => setting[..setting.IndexOf('=')]), "NOTIFY_SOCKET", "WATCHDOG_PID"],
+            WorkerEnvironment = [.. NamesOf(Environment), "NOTIFY_SOCKET", "WATCHDOG_PID"],
             Log = (level, text) =>
             {
                 if (level >= lowest)

@@ -142,9 +142,32 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <inheritdoc/>
     public void Notify(string state, ILogger logger) => _ = _channel.Send(KeeperMessage.Notify, Encoding.UTF8.GetBytes(state));
 
-    /// <summary>This process ends, and nobody shall follow it.</summary>
-    /// <param name="cutOff">The mount is there, and nobody can serve it.</param>
-    public void End(bool cutOff) => _ = _channel.Send(cutOff ? KeeperMessage.Failed : KeeperMessage.Done);
+    /// <summary>This process ends; nobody shall follow it, unless it has handed over.</summary>
+    /// <param name="code">Its exit code.</param>
+    public void End(int code)
+    {
+        if (code != HandOverCode)
+        {
+            _ = _channel.Send(KeeperMessage.Done);
+        }
+    }
+
+    /// <summary>
+    /// This process ends by an error. Before the mount was taken over another attempt may succeed; afterwards it is the end of the
+    /// mount, as without a keeper, and a mount that nobody can serve is cut off.
+    /// </summary>
+    /// <param name="error">The error.</param>
+    public void End(Exception error)
+    {
+        if (error is KeptExportException)
+        {
+            _ = _channel.Send(KeeperMessage.Failed);
+        }
+        else if (!IsResuming || IsServing)
+        {
+            _ = _channel.Send(KeeperMessage.Done);
+        }
+    }
 
     /// <summary>Tells whoever has started the keeper why this process fails; nobody hears it once the file is usable.</summary>
     /// <param name="text">Lines.</param>

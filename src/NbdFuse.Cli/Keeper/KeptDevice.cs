@@ -26,25 +26,12 @@ internal static class KeptDevice
                 link.Usable(device, loggers.CreateLogger(ErrorText.Program));
                 return !link.Lost.IsCompleted;
             }).ConfigureAwait(false);
-            if (code != KeeperLink.HandOverCode)
-            {
-                link.End(cutOff: false);
-            }
-
+            link.End(code);
             return code;
         }
         catch (Exception e)
         {
-            // Before the device was taken over another attempt may succeed; afterwards it is the end of it, as without a keeper.
-            if (e is KeptExportException)
-            {
-                link.End(cutOff: true);
-            }
-            else if (!link.IsResuming || link.IsServing)
-            {
-                link.End(cutOff: false);
-            }
-
+            link.End(e);
             AttachLog.Failed(loggers.CreateLogger(ErrorText.Program), e.Message, e);
             logging.Flush();
             link.Explain(ErrorText.Describe(e, log.Debug));

@@ -31,25 +31,12 @@ internal static class WorkerCommand
         try
         {
             int code = await MountCommand.RunAsync(arguments, loggers, error, link).ConfigureAwait(false);
-            if (code != KeeperLink.HandOverCode)
-            {
-                link.End(cutOff: false);
-            }
-
+            link.End(code);
             return code;
         }
         catch (Exception e)
         {
-            // Before the file was taken over another attempt may succeed; afterwards it is the end of the mount, as without a keeper.
-            if (e is KeptExportException)
-            {
-                link.End(cutOff: true);
-            }
-            else if (!link.IsResuming || link.IsServing)
-            {
-                link.End(cutOff: false);
-            }
-
+            link.End(e);
             string lines = ErrorText.Describe(e, arguments.Debug);
             await error.WriteAsync(ErrorText.ForStandardError(lines, ErrorText.FatalLevel)).ConfigureAwait(false);
             return MountCommand.Failed;
