@@ -115,7 +115,7 @@ public sealed partial class FuseSession
         }
 
         // Not while the server is away: see FreeCloses. An fsync does wait, and the end of the mount flushes, or says what is lost.
-        if (!NeedsFlush(flush.Handle) || IsStalled?.Invoke() == true)
+        if (!NeedsFlush(flush.Handle) || IsDeviceStalled)
         {
             return Succeed(header, buffer);
         }

@@ -12,6 +12,8 @@ public sealed partial class FuseSession
     private bool _ticking;
     private bool _hasWarned;
 
+    private bool IsDeviceStalled => IsStalled?.Invoke() == true;
+
     /// <inheritdoc/>
     void ITimerTarget.OnTimer(long nowMs)
     {
@@ -45,7 +47,7 @@ public sealed partial class FuseSession
     /// <returns>True while a close waits for a server that is there.</returns>
     private bool FreeCloses()
     {
-        bool isStalled = IsStalled?.Invoke() == true;
+        bool isStalled = IsDeviceStalled;
         bool waiting = false;
         for (int tag = 0; tag < _states.Length; tag++)
         {
@@ -177,7 +179,7 @@ public sealed partial class FuseSession
     }
 
     private bool IsOldEnough(long startedMs, long nowMs) =>
-        nowMs - startedMs >= _options.InterruptAfterMs || IsStalled?.Invoke() == true;
+        nowMs - startedMs >= _options.InterruptAfterMs || IsDeviceStalled;
 
     /// <summary>
     /// Answers the caller before the request has ended. Slot and buffer stay taken until it has: a device may still read or
