@@ -1,5 +1,6 @@
 using NbdFuse.Client;
 using NbdFuse.Native;
+using NbdFuse.TestKit;
 
 namespace NbdFuse.UnitTests.Client.Recovery;
 
@@ -19,6 +20,16 @@ internal sealed class DeadProcess : IDisposable
             _memory = Duplicate(memory);
         }),
     };
+
+    /// <summary>Has a first process open the export, do something, and die.</summary>
+    /// <param name="server">The server.</param>
+    /// <param name="life">What it does.</param>
+    public async Task LiveAsync(VolatileServer server, Func<RecoveryHarness, Task> life)
+    {
+        await using RecoveryHarness process = await RecoveryHarness.OpenAsync(server.SocketPath, Options());
+        await life(process);
+        await KillAsync(process);
+    }
 
     /// <summary>
     /// Has a process die between two turns of its loop: what happens to its memory afterwards, before it is disposed of, nobody

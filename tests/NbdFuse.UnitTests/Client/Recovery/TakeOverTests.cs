@@ -20,15 +20,14 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size) { Survival = survival };
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             await first.Driver.Write(0, 8192, 1);
             Assert.Equal(0, await first.Driver.Run(BlockOperation.Flush));
             await first.Driver.Write(4096, 4096, 2);
             await first.Driver.Write(65536, 4096, 3);
             Assert.Equal(0, await first.Driver.Run(BlockOperation.WriteZeroes, 69632, 4096, BlockRequestFlags.NoHole));
-            await dead.KillAsync(first);
-        }
+        });
 
         await server.CrashAsync();
         server.Start();
@@ -64,7 +63,7 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size);
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             for (int i = 0; i < 12; i++)
             {
@@ -76,9 +75,7 @@ public sealed class TakeOverTests
             {
                 await first.Driver.Write(900 * 512, 4096, 3);
             }
-
-            await dead.KillAsync(first);
-        }
+        });
 
         await server.CrashAsync();
         server.Replace(new byte[Size]);
@@ -99,11 +96,10 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size);
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             await first.Driver.Write(4096, 4096, 2);
-            await dead.KillAsync(first);
-        }
+        });
 
         await server.CrashAsync();
         server.Start();
@@ -127,15 +123,13 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size);
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             for (int i = 0; i < 60; i++)
             {
                 await first.Driver.Write(i * 8192, 4096, (ulong)i);
             }
-
-            await dead.KillAsync(first);
-        }
+        });
 
         await server.CrashAsync();
         var reached = new TaskCompletionSource();
@@ -177,11 +171,10 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size);
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             await first.Driver.Write(4096, 4096, 2);
-            await dead.KillAsync(first);
-        }
+        });
 
         dead.Damage(4096 + 8);
         await server.CrashAsync();
@@ -198,11 +191,10 @@ public sealed class TakeOverTests
         await using var server = new VolatileServer(Size);
         server.Start();
         using var dead = new DeadProcess();
-        await using (RecoveryHarness first = await RecoveryHarness.OpenAsync(server.SocketPath, dead.Options()))
+        await dead.LiveAsync(server, async first =>
         {
             await first.Driver.Write(Size - 4096, 4096, 2);
-            await dead.KillAsync(first);
-        }
+        });
 
         await server.CrashAsync();
         server.Replace(new byte[Size / 2]);
