@@ -309,6 +309,26 @@ public sealed partial class BlockCache
         return true;
     }
 
+    /// <summary>
+    /// Drops what was read ahead for readers that are gone. As long as it is there each random read is compared with it.
+    /// </summary>
+    private void DropForgottenSegments()
+    {
+        if (_segmentRanges.Count == 0)
+        {
+            return;
+        }
+
+        foreach (Fill segment in _segments)
+        {
+            if (segment.IsReady && segment != _draining && !_planner!.IsSame(segment.Stream, segment.StreamSerial))
+            {
+                _segmentRanges.Remove(segment.Id);
+                Release(segment);
+            }
+        }
+    }
+
     private bool IsEvictable(Fill segment)
     {
         ReadAheadPlanner planner = _planner!;

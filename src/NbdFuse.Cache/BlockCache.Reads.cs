@@ -11,6 +11,9 @@ public sealed partial class BlockCache
     // Microseconds.
     private const long LongestLatency = 1_000_000;
 
+    // A hit saves less than a cache costs that has one in a hundred, when a miss costs no more than this.
+    private const long QuickMicroseconds = 2_000;
+
     private readonly RangeTable _fillRanges = new(Fills);
     private readonly Slab<Bypass> _bypasses = new(Fills);
     private readonly int[] _freeFills = new int[Fills];
@@ -20,6 +23,7 @@ public sealed partial class BlockCache
 
     // Where each granule of the read that is being looked at lies: a slot, or the complement of a segment.
     private readonly int[] _sources = new int[MaximumGranules];
+    private readonly CacheUse _use = new();
     private readonly Fill[] _fills;
     private int _freeFillCount = Fills;
     private int _freeScratchCount = CacheMemoryLayout.Scratches;
@@ -67,11 +71,13 @@ public sealed partial class BlockCache
         switch (place)
         {
             case Place.Here:
+                _use.Hit();
                 Statistics.Hits++;
                 Statistics.HitBytes += request.Length;
                 Serve(request);
                 return;
             case Place.UnderWay:
+                _use.Hit();
                 Statistics.JoinedPrefetches++;
                 if (stream >= 0)
                 {
@@ -87,6 +93,7 @@ public sealed partial class BlockCache
             int fill = _fillRanges.FindContaining(request.Offset, request.End);
             if (fill >= 0)
             {
+                _use.Hit();
                 Statistics.Coalesced++;
                 _fills[fill].AddWaiter(request);
                 return;
@@ -100,6 +107,13 @@ public sealed partial class BlockCache
         else
         {
             Statistics.Misses++;
+            if (stream < 0 && IsNotWorthIt())
+            {
+                // As if there were no cache: the request goes down as it is, and nothing is noted of it.
+                Statistics.Bypassed++;
+                _lower.Submit(request);
+                return;
+            }
         }
 
         if (request.Length >= _bypassBytes || _onlyPrefetches || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))
@@ -107,6 +121,22 @@ public sealed partial class BlockCache
             Statistics.Bypassed++;
             PassBy(request, stream);
         }
+    }
+
+    /// <summary>
+    /// Tells whether a read that misses is better left alone: nothing is read again, nothing in order, and the device is quick.
+    /// Nothing may be under way that counts the reads of others, or measures by them.
+    /// </summary>
+    private bool IsNotWorthIt()
+    {
+        bool isOfNoUse = _use.Miss();
+        if (_use.IsRoundOver)
+        {
+            DropForgottenSegments();
+        }
+
+        return isOfNoUse && _store is null or { IsFull: true } && _segmentsInFlight == 0 && !_isPrefetching
+            && Statistics.LatencyMicroseconds < QuickMicroseconds;
     }
 
     /// <summary>Looks where the granules of a range are, into <see cref="_sources"/>.</summary>

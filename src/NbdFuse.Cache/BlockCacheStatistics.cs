@@ -26,7 +26,8 @@ public sealed class BlockCacheStatistics
     public long JoinedPrefetches { get; internal set; }
 
     /// <summary>
-    /// Reads, of <see cref="Misses"/> and <see cref="Partial"/>, whose content could not be kept: long ones, and ones beside a write.
+    /// Reads, of <see cref="Misses"/> and <see cref="Partial"/>, whose content could not be kept: long ones, ones beside a write, and
+    /// most of those of a reader who reads nothing again.
     /// </summary>
     public long Bypassed { get; internal set; }
 

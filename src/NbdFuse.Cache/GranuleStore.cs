@@ -58,6 +58,9 @@ internal sealed class GranuleStore
     /// <summary>Granules in it, those that are being written included.</summary>
     public int Count => Slots - _freeCount;
 
+    /// <summary>Whether one has to leave when another comes.</summary>
+    public bool IsFull => _freeCount == 0;
+
     /// <summary>Granules that had to leave for others.</summary>
     public long Evictions { get; private set; }
 

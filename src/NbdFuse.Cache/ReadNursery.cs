@@ -1,21 +1,28 @@
 namespace NbdFuse.Cache;
 
 /// <summary>
-/// The last reads that belong to no stream, and which of them are the beginning of one. Every random read passes here, so it
-/// is made of arrays that are searched by vector instructions.
+/// The last reads that belong to no stream, and which of them are the beginning of one.
 /// </summary>
-/// <remarks>THREADING: one thread. Nothing is allocated after the constructor.</remarks>
+/// <remarks>
+/// Every random read passes here, so that nothing is searched: three tables say by a hash where the entry would be. What one
+/// of them forgets, since another entry has the same hash, costs a reader one read more until it is recognised.
+/// THREADING: one thread. Nothing is allocated after the constructor.
+/// </remarks>
 internal sealed class ReadNursery
 {
     private const int Entries = 64;
     private const int RegionShift = 22;
     private const int LargeRead = 64 << 10;
+    private const int HashBits = 10;
     private readonly long[] _ends = new long[Entries];
     private readonly long[] _expected = new long[Entries];
     private readonly long[] _regions = new long[Entries];
     private readonly long[] _last = new long[Entries];
     private readonly long[] _run = new long[Entries];
     private readonly int[] _count = new int[Entries];
+    private readonly byte[] _byEnd = new byte[1 << HashBits];
+    private readonly byte[] _byExpected = new byte[1 << HashBits];
+    private readonly byte[] _byRegion = new byte[1 << HashBits];
     private int _position;
 
     /// <summary>Makes an empty nursery.</summary>
@@ -36,8 +43,9 @@ internal sealed class ReadNursery
     {
         stride = 0;
         run = 0;
-        int entry = _ends.AsSpan().IndexOf(offset);
-        if (entry >= 0)
+        long region = offset >> RegionShift;
+        int entry = _byEnd[Hash(offset)];
+        if (_ends[entry] == offset)
         {
             // Two in order may be chance; a long second one hardly.
             if (++_count[entry] >= 2 || length >= LargeRead)
@@ -49,13 +57,13 @@ internal sealed class ReadNursery
 
             _run[entry] += length;
             _last[entry] = offset;
-            _ends[entry] = offset + length;
-            _regions[entry] = offset >> RegionShift;
+            SetEnd(entry, offset + length);
+            SetRegion(entry, region);
             return false;
         }
 
-        entry = _expected.AsSpan().IndexOf(offset);
-        if (entry >= 0)
+        entry = _byExpected[Hash(offset)];
+        if (_expected[entry] == offset)
         {
             stride = offset - _last[entry];
             if (++_count[entry] >= 3)
@@ -66,39 +74,59 @@ internal sealed class ReadNursery
             }
 
             _last[entry] = offset;
-            _ends[entry] = offset + length;
-            _expected[entry] = Expect(offset, stride);
-            _regions[entry] = offset >> RegionShift;
+            SetEnd(entry, offset + length);
+            SetExpected(entry, Expect(offset, stride));
+            SetRegion(entry, region);
             return false;
         }
 
         // A neighbour that is not committed yet: perhaps the two are the beginning of equal steps.
-        entry = _regions.AsSpan().IndexOf(offset >> RegionShift);
-        if (entry >= 0 && _count[entry] == 0 && _last[entry] != offset)
+        entry = _byRegion[Hash(region)];
+        if (_regions[entry] == region && _count[entry] == 0 && _last[entry] != offset)
         {
-            _expected[entry] = Expect(offset, offset - _last[entry]);
+            SetExpected(entry, Expect(offset, offset - _last[entry]));
             _count[entry] = 1;
             _last[entry] = offset;
-            _ends[entry] = offset + length;
+            SetEnd(entry, offset + length);
             _run[entry] = length;
             return false;
         }
 
         entry = _position;
         _position = (_position + 1) % Entries;
-        _ends[entry] = offset + length;
+        SetEnd(entry, offset + length);
         _expected[entry] = -1;
-        _regions[entry] = offset >> RegionShift;
+        SetRegion(entry, region);
         _last[entry] = offset;
         _run[entry] = length;
         _count[entry] = 0;
         return false;
     }
 
+    private static int Hash(long key) => (int)(((ulong)key * 0x9E3779B97F4A7C15) >> (64 - HashBits));
+
     private static long Expect(long offset, long stride)
     {
         long expected = unchecked(offset + stride);
         return expected < 0 ? -1 : expected;
+    }
+
+    private void SetEnd(int entry, long end)
+    {
+        _ends[entry] = end;
+        _byEnd[Hash(end)] = (byte)entry;
+    }
+
+    private void SetExpected(int entry, long expected)
+    {
+        _expected[entry] = expected;
+        _byExpected[Hash(expected)] = (byte)entry;
+    }
+
+    private void SetRegion(int entry, long region)
+    {
+        _regions[entry] = region;
+        _byRegion[Hash(region)] = (byte)entry;
     }
 
     private void Clear(int entry)

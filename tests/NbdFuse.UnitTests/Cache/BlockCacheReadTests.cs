@@ -212,6 +212,58 @@ public class BlockCacheReadTests
     }
 
     [Fact]
+    public void Full_cache_leaves_alone_who_reads_nothing_again_until_he_does()
+    {
+        var bench = new CacheBench(cacheBytes: 1 << 20, info: CacheBench.Info with { Size = 32 << 20 });
+        int[] granules = [.. Enumerable.Range(0, 8192)];
+        new Random(1).Shuffle(granules);
+        foreach (int granule in granules.AsSpan(0, 2000))
+        {
+            bench.Warm((long)granule * CacheBench.Granule);
+        }
+
+        long before = bench.Statistics.Bypassed;
+        foreach (int granule in granules.AsSpan(2000, 800))
+        {
+            bench.Warm((long)granule * CacheBench.Granule);
+        }
+
+        Assert.Equal(700, bench.Statistics.Bypassed - before);
+        Assert.Equal(0, bench.Statistics.Hits);
+        for (int round = 0; round < 60; round++)
+        {
+            foreach (int granule in granules.AsSpan(3000, 16))
+            {
+                bench.Warm((long)granule * CacheBench.Granule);
+            }
+        }
+
+        before = bench.Statistics.Hits;
+        foreach (int granule in granules.AsSpan(3000, 16))
+        {
+            bench.Warm((long)granule * CacheBench.Granule);
+        }
+
+        Assert.Equal(16, bench.Statistics.Hits - before);
+    }
+
+    [Fact]
+    public void Full_cache_of_a_slow_device_looks_at_every_read()
+    {
+        var bench = new CacheBench(cacheBytes: 1 << 20, info: CacheBench.Info with { Size = 32 << 20 });
+        for (int granule = 0; granule < 3000; granule++)
+        {
+            BlockRequest read = bench.Read(granule * 7919 % 8192 * (long)CacheBench.Granule);
+            bench.Turn();
+            bench.Clock.Microseconds += 10_000;
+            bench.EndAll();
+            bench.Caller.AssertEnded(read);
+        }
+
+        Assert.Equal(0, bench.Statistics.Bypassed);
+    }
+
+    [Fact]
     public void Memory_is_bounded_whatever_is_read()
     {
         for (int round = 0; round < 3; round++)
