@@ -24,6 +24,15 @@ public interface IPayloadSink
     bool TryDeliver(BlockRequest request, Span<byte> frame);
 
     /// <summary>
+    /// Answers the caller of a READ with a payload that is complete and correct, and lies in pieces in memory of somebody else. On
+    /// the loop only.
+    /// </summary>
+    /// <param name="request">The READ. It still completes as usual afterwards.</param>
+    /// <param name="pieces">The payload, in memory that does not move; it is not looked at after the call.</param>
+    /// <returns>True when the caller has been answered; false when the usual way has to be taken.</returns>
+    bool TryDeliverPieces(BlockRequest request, ReadOnlySpan<ReadOnlyMemory<byte>> pieces) => false;
+
+    /// <summary>
     /// Answers the caller of a READ with <paramref name="length"/> bytes that lie complete in a pipe.
     /// </summary>
     /// <param name="request">The READ. It still completes as usual afterwards.</param>

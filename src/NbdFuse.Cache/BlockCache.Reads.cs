@@ -23,6 +23,9 @@ public sealed partial class BlockCache
 
     // Where each granule of the read that is being looked at lies: a slot, or the complement of a segment.
     private readonly int[] _sources = new int[MaximumGranules];
+
+    // The same read, as what it is answered from.
+    private readonly ReadOnlyMemory<byte>[] _pieces = new ReadOnlyMemory<byte>[MaximumGranules];
     private readonly CacheUse _use = new();
     private readonly Fill[] _fills;
     private int _freeFillCount = Fills;
@@ -228,11 +231,11 @@ public sealed partial class BlockCache
     /// <summary>Answers a read whose granules are all in <see cref="_sources"/>.</summary>
     private void Serve(BlockRequest request)
     {
-        Span<byte> target = request.Buffer.Span;
-        long offset = request.Offset;
-        long first = offset >> GranuleShift;
+        long first = request.Offset >> GranuleShift;
         bool hasSegments = false;
         bool hasHeld = false;
+        int pieces = 0;
+        long offset = request.Offset;
         while (offset < request.End)
         {
             int source = _sources[(int)((offset >> GranuleShift) - first)];
@@ -240,8 +243,7 @@ public sealed partial class BlockCache
             if (source >= 0)
             {
                 end = Math.Min(request.End, Floor(offset) + Granule);
-                Span<byte> held = Slot(source, Granule).Slice((int)(offset & (Granule - 1)), (int)(end - offset));
-                held.CopyTo(target[(int)(offset - request.Offset)..]);
+                _pieces[pieces++] = _memory.Slice(((long)source << GranuleShift) + (offset & (Granule - 1)), (int)(end - offset));
                 if (source < _layout.Slots)
                 {
                     _store!.Touch(source);
@@ -262,12 +264,13 @@ public sealed partial class BlockCache
                     end = Math.Min(request.End, GranuleEnd(end));
                 }
                 while (end < request.End && _sources[(int)((end >> GranuleShift) - first)] == source);
-                segment.Content[(int)(offset - segment.Start)..(int)(end - segment.Start)].CopyTo(target[(int)(offset - request.Offset)..]);
+                _pieces[pieces++] = segment.Memory.Slice((int)(offset - segment.Start), (int)(end - offset));
             }
 
             offset = end;
         }
 
+        Answer(request, _pieces.AsSpan(0, pieces));
         if (hasSegments)
         {
             UseSegments(request);
@@ -279,6 +282,23 @@ public sealed partial class BlockCache
         }
 
         request.Complete(0);
+    }
+
+    /// <summary>Hands pieces of memory on: straight to the front end where it takes them, else into the request's buffer.</summary>
+    private static void Answer(BlockRequest request, ReadOnlySpan<ReadOnlyMemory<byte>> pieces)
+    {
+        if (request.Sink is { } sink && !request.IsAbandoned && sink.TryDeliverPieces(request, pieces))
+        {
+            request.IsDelivered = true;
+            return;
+        }
+
+        Span<byte> target = request.Buffer.Span;
+        foreach (ReadOnlyMemory<byte> piece in pieces)
+        {
+            piece.Span.CopyTo(target);
+            target = target[piece.Length..];
+        }
     }
 
     /// <summary>After a read from segments: counts it, keeps the granules that deserve it, and frees what is used up.</summary>

@@ -40,6 +40,33 @@ public sealed partial class FuseSession
     }
 
     /// <inheritdoc/>
+    public bool TryDeliverPieces(BlockRequest request, ReadOnlySpan<ReadOnlyMemory<byte>> pieces)
+    {
+        if (pieces.Length >= _replyPieces.Capacity || _ended)
+        {
+            return false;
+        }
+
+        if (!request.TryClaimAnswer())
+        {
+            return true;
+        }
+
+        Span<byte> header = _buffers.ReadReply(_states[request.Tag].Buffer, 0);
+        WriteHeader(request, header);
+        request.IsDelivered = true;
+        _replyPieces.Clear();
+        _replyPieces.Add(header);
+        foreach (ReadOnlyMemory<byte> piece in pieces)
+        {
+            _replyPieces.Add(piece.Span);
+        }
+
+        DeliverResult(request, Posix.WriteV(_fd, _replyPieces));
+        return true;
+    }
+
+    /// <inheritdoc/>
     public bool TryDeliverFromPipe(BlockRequest request, int pipeReadEnd, int length)
     {
         if (length != request.Length || _ended || !request.TryClaimAnswer())

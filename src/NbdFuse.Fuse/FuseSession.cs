@@ -11,11 +11,13 @@ namespace NbdFuse.Fuse;
 /// OWNERSHIP: loop, descriptor, queue and buffers belong to the caller. Descriptor and buffers must live until the session
 /// has ended (<see cref="Completion"/>) and the queue is idle: requests in flight end later than the session.
 /// THREADING: runs on the loop's thread. Constructor, <see cref="Start"/>, <see cref="BeginDrain"/>, <see cref="Abort"/> and
-/// <see cref="Completion"/> may be used from any thread; <see cref="TryDeliver"/> and <see cref="TryDeliverFromPipe"/>
-/// run wherever a payload arrived and touch nothing of the session that changes.
+/// <see cref="Completion"/> may be used from any thread; <see cref="TryDeliver"/> and
+/// <see cref="TryDeliverFromPipe"/> run wherever a payload arrived and touch nothing of the session that changes.
 /// </remarks>
 public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget, IBlockCompletion, IPayloadSink
 {
+    private const int MaximumReplyPieces = 64;
+
     private readonly EventLoop _loop;
     private readonly FileDescriptor _device;
     private readonly int _fd;
@@ -27,6 +29,9 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     private readonly bool _readOnly;
     private readonly FuseRequestState[] _states;
     private readonly FuseBufferTrimmer _trimmer;
+
+    // Header and payload of an answer from memory of others. Its finalizer frees it.
+    private readonly IoVectorList _replyPieces = new(MaximumReplyPieces);
     private readonly TaskCompletionSource<FuseSessionEnd> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private FuseNegotiation? _negotiation;

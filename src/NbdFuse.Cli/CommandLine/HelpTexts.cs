@@ -34,7 +34,7 @@ internal static class HelpTexts
             --spin=auto|off    poll for a moment before sleeping (default: auto)
             --movers N         threads for large payloads
             --cache SIZE       memory for hot blocks (default: 8M; 0: none)
-            --readahead SIZE   memory for reading ahead (default: 16M; 0: none)
+            --readahead SIZE   memory for reading ahead (default: 24M; 0: none)
             --reconnect-timeout SECONDS|never
                                how long a lost server is waited for (default: never
                                give up; 0: its loss is an error at once)
@@ -43,7 +43,7 @@ internal static class HelpTexts
             --on-timeout=error|wait
                                what happens then (default: error; wait: only say so)
             --write-log SIZE   unflushed writes kept for a server that crashes
-                               (default: 16M; 0: none)
+                               (default: 24M; 0: none)
             --shared           others write to the export, too: no write log
             --no-extended-headers
                                talk to the server as to older ones

@@ -11,7 +11,7 @@ internal sealed class ExportCache : IDisposable
     public const long DefaultCacheBytes = 8L << 20;
 
     /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
-    public const long DefaultReadAheadBytes = 16L << 20;
+    public const long DefaultReadAheadBytes = 24L << 20;
 
     private readonly NativeRegion _region;
 

@@ -11,6 +11,9 @@ internal sealed class Caller(IBlockDevice device, ReadyList ready) : IBlockCompl
     /// <summary>Requests that have ended, in that order.</summary>
     public List<BlockRequest> Ended { get; } = [];
 
+    /// <summary>What READs offer their payload to.</summary>
+    public IPayloadSink? Sink { get; set; }
+
     public int InFlight => _all.Count - Ended.Count;
 
     public BlockRequest Submit(
@@ -28,6 +31,7 @@ internal sealed class Caller(IBlockDevice device, ReadyList ready) : IBlockCompl
             request.Buffer = data ?? new byte[length];
         }
 
+        request.Sink = operation == BlockOperation.Read ? Sink : null;
         _all.Add(request);
         request.Push(this);
         device.Submit(request);

@@ -1,4 +1,5 @@
 using NbdFuse.Block;
+using NbdFuse.UnitTests.Client.Transmission;
 using Xunit;
 using static NbdFuse.UnitTests.Cache.CacheBench;
 
@@ -87,6 +88,21 @@ public class BlockCacheReadTests
         }
 
         _bench.AssertHeld(0, 128 << 10);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_is_held_goes_to_the_front_end_from_where_it_lies_or_by_the_buffer_when_that_refuses(bool refuses)
+    {
+        _bench.Warm(0, 8 * Granule);
+        var sink = new FakeSink { Refuses = refuses };
+        _bench.Caller.Sink = sink;
+        BlockRequest read = _bench.Read(Granule - 100, (2 * Granule) + 300);
+        _bench.Caller.AssertEnded(read);
+        Assert.Equal(!refuses, read.IsDelivered);
+        byte[] content = _bench.Device.Content.Slice(Granule - 100, (2 * Granule) + 300).ToArray();
+        Assert.Equal(content, refuses ? read.Buffer.ToArray() : Assert.Single(sink.Delivered));
     }
 
     [Fact]

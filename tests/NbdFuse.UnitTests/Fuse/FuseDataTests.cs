@@ -352,6 +352,43 @@ public sealed class FuseDataTests
     }
 
     [Fact]
+    public void Payload_in_pieces_of_foreign_memory_is_delivered_in_order()
+    {
+        using FakeKernel kernel = new();
+        byte[] first = GC.AllocateArray<byte>(1096, pinned: true);
+        byte[] second = GC.AllocateArray<byte>(3000, pinned: true);
+        Array.Fill(first, (byte)1);
+        Array.Fill(second, (byte)2);
+        kernel.OnLoop(() => kernel.Device.Intercept = request =>
+        {
+            bool delivered = request.Sink!.TryDeliverPieces(request, [first, second]);
+            request.Complete(delivered ? 0 : Errno.EIO);
+            return true;
+        });
+        (int error, byte[] body) = kernel.Answer(kernel.SendRead(0, 4096));
+        Assert.Equal(0, error);
+        Assert.Equal([.. first, .. second], body);
+        kernel.Barrier();
+    }
+
+    [Fact]
+    public void More_pieces_than_one_call_takes_are_left_to_the_buffer()
+    {
+        using FakeKernel kernel = new();
+        byte[] piece = GC.AllocateArray<byte>(64, pinned: true);
+        bool? delivered = null;
+        kernel.OnLoop(() => kernel.Device.Intercept = request =>
+        {
+            delivered = request.Sink!.TryDeliverPieces(request, [.. Enumerable.Repeat<ReadOnlyMemory<byte>>(piece, 64)]);
+            return false;
+        });
+        (int error, byte[] body) = kernel.Answer(kernel.SendRead(0, 4096));
+        Assert.False(delivered);
+        Assert.Equal(0, error);
+        Assert.Equal(4096, body.Length);
+    }
+
+    [Fact]
     public void Payload_of_the_wrong_length_is_not_delivered()
     {
         using FakeKernel kernel = new();

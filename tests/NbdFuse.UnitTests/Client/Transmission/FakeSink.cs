@@ -42,6 +42,23 @@ internal sealed class FakeSink : IPayloadSink
         return true;
     }
 
+    public bool TryDeliverPieces(BlockRequest request, ReadOnlySpan<ReadOnlyMemory<byte>> pieces)
+    {
+        if (Refuses)
+        {
+            return false;
+        }
+
+        var all = new List<byte>();
+        foreach (ReadOnlyMemory<byte> piece in pieces)
+        {
+            all.AddRange(piece.Span);
+        }
+
+        Delivered.Add([.. all]);
+        return true;
+    }
+
     public bool TryDeliverFromPipe(BlockRequest request, int pipeReadEnd, int length)
     {
         if (RefusesPipe)
