@@ -18,7 +18,7 @@ public sealed record AttachState
     /// <summary>Path of the device; empty before there is one.</summary>
     public string Device { get; init; } = string.Empty;
 
-    /// <summary>How the device is made: fuse, ublk or nbd; empty before that is decided.</summary>
+    /// <summary>How the device is made: fuse, ublk or nbd, or file for a mounted file; empty before that is decided.</summary>
     public string Driver { get; init; } = string.Empty;
 
     /// <summary>Words of attach that made the device, for making it again; null when it needs no process of ours.</summary>

@@ -66,21 +66,24 @@ public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
         return holders;
     }
 
-    /// <summary>Removes entries of daemons that ended before they had a device.</summary>
-    public void Prune()
+    /// <summary>Removes entries of daemons that ended before they had a device, and of devices of which nothing is left.</summary>
+    /// <param name="isReplaced">Whether a device is no longer served by the daemon of a state, should that be gone; null for none.</param>
+    public void Prune(Predicate<AttachState>? isReplaced = null)
     {
         foreach (AttachEntry entry in RuntimeDirectory.Entries())
         {
             AttachState? state = entry.Read();
             bool abandoned = state is null
                 ? DateTime.UtcNow - Directory.GetLastWriteTimeUtc(entry.Directory) > AbandonedAge
-                : state.Device.Length == 0 && !AttachEntry.IsAlive(state);
+                : (state.Device.Length == 0 || IsGone(state) || isReplaced?.Invoke(state) == true) && !AttachEntry.IsAlive(state);
             if (abandoned && kinds.All(kind => kind.Find(entry) is null))
             {
                 entry.Remove();
             }
         }
     }
+
+    private bool IsGone(AttachState state) => KindOf(state)?.IsGone(state) == true;
 
     private DeviceKind? KindOf(AttachState state) => kinds.FirstOrDefault(kind => kind.Driver == state.Driver);
 
@@ -139,6 +142,12 @@ public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
             }
 
             state = again;
+        }
+
+        if (IsGone(state))
+        {
+            entry.Remove();
+            return null;
         }
 
         state = WithDevice(entry, state);

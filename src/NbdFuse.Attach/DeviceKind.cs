@@ -46,6 +46,10 @@ public abstract class DeviceKind
     /// <returns>Null when the device is worth nothing without its daemon: it is stale.</returns>
     public virtual AttachStatus? StatusWithoutDaemon(AttachEntry entry, AttachState state) => null;
 
+    /// <summary>Whether nothing is left of a device whose daemon is gone, so that its entry may go, too.</summary>
+    /// <param name="state">The state of its entry.</param>
+    public virtual bool IsGone(AttachState state) => false;
+
     /// <summary>What a detach without force of a device whose daemon is gone leaves open; one line, asked before it is taken down.</summary>
     /// <param name="entry">The entry.</param>
     /// <param name="state">Its state, with the device.</param>

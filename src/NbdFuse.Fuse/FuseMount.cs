@@ -55,6 +55,12 @@ public sealed class FuseMount : IDisposable
     public static string? DeviceAt(string path) =>
         MountTable.Read() is { } mounts && MountTable.At(mounts, path) is { IsFuse: true } entry ? entry.Device : null;
 
+    /// <summary>Whether a FUSE mount is somewhere in the tree. The mount itself is not asked: it may hang.</summary>
+    /// <param name="deviceNumber">Its device number, as "major:minor".</param>
+    /// <returns>True also without /proc, when nobody can know.</returns>
+    public static bool Exists(string deviceNumber) =>
+        MountTable.Read() is not { } mounts || mounts.Exists(mount => mount.IsFuse && mount.Device == deviceNumber);
+
     /// <summary>Whether fusermount3 mounted it, and has to unmount it for users without privileges.</summary>
     public bool IsByHelper => _byHelper;
 

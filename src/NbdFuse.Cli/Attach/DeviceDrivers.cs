@@ -18,8 +18,8 @@ internal static class DeviceDrivers
         new DriverEntry(new KernelNbdKind(), IsAutomatic: false, NbdDriver.WhyUnusable, context => new NbdDriver(context)),
     ];
 
-    /// <summary>What is attached, by any driver.</summary>
-    public static AttachedDevices Devices { get; } = new([.. All.Select(driver => driver.Kind)]);
+    /// <summary>What is attached, by any driver, and what is mounted as a file.</summary>
+    public static AttachedDevices Devices { get; } = new([.. All.Select(driver => driver.Kind), new FileKind()]);
 
     /// <summary>Names for --driver.</summary>
     public static IReadOnlyList<string> Names { get; } = [Automatic, .. All.Select(driver => driver.Name)];

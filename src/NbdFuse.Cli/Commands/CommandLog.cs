@@ -50,6 +50,9 @@ internal static partial class CommandLog
     [LoggerMessage(5015, LogLevel.Information, "the server knows no FLUSH, so there is no write log: what a server that crashes forgets is lost")]
     public static partial void NoWriteLog(ILogger logger);
 
+    [LoggerMessage(5017, LogLevel.Debug, "'nbdfuse status' will not list the file: {Reason}")]
+    public static partial void NoStatus(ILogger logger, string reason);
+
     [LoggerMessage(5009, LogLevel.Information, "listening at {Uri}")]
     public static partial void Listening(ILogger logger, string uri);
 }

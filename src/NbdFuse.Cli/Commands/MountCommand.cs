@@ -71,6 +71,7 @@ internal static class MountCommand
 
             mounted.Start();
             Announce(logger, export, target, arguments);
+            MountStatus? status = MountStatus.Publish(mounted, export, target, arguments, logger);
             try
             {
                 if (link is not null)
@@ -84,6 +85,10 @@ internal static class MountCommand
             {
                 // All that can be saved is saved: who sends a signal now wants the end, not another one like it.
                 signals.ExpectEnd();
+                if (status is not null)
+                {
+                    await status.DisposeAsync().ConfigureAwait(false);
+                }
             }
         }
     }
