@@ -90,7 +90,8 @@ public sealed partial class NbdExport
         }
 
         int connections = sockets.Count;
-        if (!_loop!.Post(() => Adopt(set, connections, unfenced)))
+        NbdExportInfo found = sockets[0].Negotiated.Export;
+        if (!_loop!.Post(() => Adopt(set, connections, unfenced, found)))
         {
             set.Dispose();
         }
@@ -143,11 +144,6 @@ public sealed partial class NbdExport
                 _loop!.Post(() => Fail(new NbdDisconnectedException(
                     $"the server has another export than before: {difference}; nothing was written to it{Loss()}; check the server, and mount again")));
                 return null;
-            }
-
-            if (sockets[0].Negotiated.Export.Size > Negotiated.Export.Size)
-            {
-                Log.Grown(_logger, Negotiated.Export.Size, sockets[0].Negotiated.Export.Size);
             }
 
             return sockets;

@@ -244,7 +244,7 @@ public sealed partial class NbdExport : ITimerTarget
     }
 
     /// <summary>The control plane has found the server again, and the fence is passed.</summary>
-    private void Adopt(ConnectionSet set, int connections, int unfenced)
+    private void Adopt(ConnectionSet set, int connections, int unfenced, NbdExportInfo found)
     {
         if (_phase != ExportPhase.Connecting || _isClosing)
         {
@@ -274,6 +274,7 @@ public sealed partial class NbdExport : ITimerTarget
         }
 
         _generation = set.Generation;
+        _found = found;
         Volatile.Write(ref _set, set);
         Volatile.Write(ref _connections, connections);
         if (_log is null && _acknowledged > _durable)
@@ -318,6 +319,7 @@ public sealed partial class NbdExport : ITimerTarget
         bool wasLost = _state != NbdExportState.Ready;
         _mustResend = false;
         SetPhase(ExportPhase.Ready);
+        AdoptGrowth();
         if (_state == NbdExportState.Connecting)
         {
             BecomeReady();

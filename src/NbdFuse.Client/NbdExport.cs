@@ -58,11 +58,11 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         }
     }
 
-    /// <summary>What was negotiated on the first connection.</summary>
-    public NbdNegotiated Negotiated { get; }
+    /// <summary>What was negotiated on the first connection, with the size that the export has grown to since.</summary>
+    public NbdNegotiated Negotiated { get; private set; }
 
     /// <inheritdoc/>
-    public BlockDeviceInfo Info { get; }
+    public BlockDeviceInfo Info { get; private set; }
 
     /// <summary>Number of connections.</summary>
     public int Connections => Volatile.Read(ref _connections);
