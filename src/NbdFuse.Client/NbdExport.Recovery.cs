@@ -43,7 +43,7 @@ public sealed partial class NbdExport : ITimerTarget
             _closedError = BlockErrno.ESHUTDOWN;
             _phase = ExportPhase.Closed;
             Log.ServerShutsDown(_logger);
-            var reason = new NbdDisconnectedException("the server is shutting down");
+            var reason = new NbdDisconnectedException("the server is shutting down" + NoReconnect());
             ChangeState(NbdExportState.Failed, reason.Message);
             _failed.TrySetResult(reason);
 
@@ -178,7 +178,7 @@ public sealed partial class NbdExport : ITimerTarget
 
         if (!_canRecover)
         {
-            Fail(reason);
+            Fail(NoReconnect() is { Length: > 0 } remedy ? new NbdDisconnectedException(reason.Message + remedy) : reason);
             return;
         }
 
@@ -345,6 +345,10 @@ public sealed partial class NbdExport : ITimerTarget
             StartReplacing();
         }
     }
+
+    // Only where that is not what the user has asked for.
+    private string NoReconnect() =>
+        _canRecover || _options.ReconnectTimeout == TimeSpan.Zero ? string.Empty : $"; {_transport.Target.WhyNoReconnect}";
 
     /// <summary>Ends the export for good: everybody gets an error.</summary>
     private void Fail(NbdException reason)

@@ -47,6 +47,7 @@ internal static class HelpTexts
             --shared           others write to the export, too: no write log
             --no-extended-headers
                                talk to the server as to older ones
+            --respawn          start a lost server again (--command, [ CMD ])
             --keeper           the file survives the death of the process that
                                serves it (Linux 6.9)
             --record FILE      record which blocks are read, in their order

@@ -43,6 +43,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.ReconnectTimeout, Long: "reconnect-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Record, Long: "record", TakesArgument: true, IsOwn: true),
         new(OptionId.RequestTimeout, Long: "request-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.Respawn, Long: "respawn", IsOwn: true),
         new(OptionId.Shared, Long: "shared", IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
         new(OptionId.Tls, Long: "tls", TakesArgument: true, IsOwn: true),
@@ -113,8 +114,16 @@ internal static class NbdfuseArgumentParser
         }
 
         result = result with { MountOptions = mountOptions, MountPoint = rest[0], ExportName = export ?? string.Empty };
-        return WithMode(result, rest.AsSpan(1), export, tls);
+        result = WithMode(result, rest.AsSpan(1), export, tls);
+        return result.Respawn ? result with { Target = Respawning(result.Target!) } : result;
     }
+
+    private static NbdTarget Respawning(NbdTarget target) => target switch
+    {
+        CommandTarget command => command with { Respawn = true },
+        SocketActivationTarget activation => activation with { Respawn = true },
+        _ => throw new UsageException("--respawn is for servers that are started here: --command and [ CMD ]", showUsage: false),
+    };
 
     private static NbdfuseAction? ActionOf(OptionId id) => id switch
     {
@@ -139,6 +148,7 @@ internal static class NbdfuseArgumentParser
         OptionId.Verbose => result with { Verbose = true, Quiet = false },
         OptionId.Quiet => result with { Quiet = true, Verbose = false },
         OptionId.Debug => result with { Debug = true },
+        OptionId.Respawn => result with { Respawn = true },
         OptionId.Keeper => result with { Keeper = true },
         OptionId.Punch => result with
         {

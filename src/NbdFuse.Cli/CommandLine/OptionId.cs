@@ -75,6 +75,9 @@ internal enum OptionId
     /// <summary>--no-extended-headers.</summary>
     NoExtendedHeaders,
 
+    /// <summary>--respawn.</summary>
+    Respawn,
+
     /// <summary>--keeper.</summary>
     Keeper,
 

@@ -134,7 +134,7 @@ internal static class MountCommand
 
         if (!arguments.Target!.CanReconnect)
         {
-            CommandLog.CannotReconnect(logger, arguments.Target.ToString());
+            CommandLog.CannotReconnect(logger, arguments.Target.ToString(), arguments.Target.WhyNoReconnect);
         }
         else if (arguments.Shared)
         {
