@@ -142,4 +142,10 @@ internal static partial class Log
     [LoggerMessage(1204, LogLevel.Debug, "the server failed {Operation} of {Length} bytes at {Offset} with {Error}: {Text}")]
     public static partial void ServerError(
         ILogger logger, Block.BlockOperation operation, long length, long offset, string error, string text);
+
+    [LoggerMessage(1218, LogLevel.Warning, "{Server} is skipped: {Reason}")]
+    public static partial void ServerSkipped(ILogger logger, string server, string reason);
+
+    [LoggerMessage(1219, LogLevel.Warning, "going on with {Server} in place of {Before}")]
+    public static partial void OtherServer(ILogger logger, string before, string server);
 }

@@ -20,6 +20,7 @@ public sealed partial class NbdExport : ITimerTarget
     private const int LongestFlushAgainMs = 30_000;
 
     private ExportPhase _phase = ExportPhase.Idle;
+    private int _readyServer;
     private NbdException? _cause;
     private ConnectionFence? _fence;
     private bool _isTicking;
@@ -244,7 +245,7 @@ public sealed partial class NbdExport : ITimerTarget
     }
 
     /// <summary>The control plane has found the server again, and the fence is passed.</summary>
-    private void Adopt(ConnectionSet set, int connections, int unfenced, NbdExportInfo found)
+    private void Adopt(ConnectionSet set, FoundServer found, int unfenced)
     {
         if (_phase != ExportPhase.Connecting || _isClosing)
         {
@@ -274,9 +275,10 @@ public sealed partial class NbdExport : ITimerTarget
         }
 
         _generation = set.Generation;
-        _found = found;
+        _found = found.Sockets[0].Negotiated.Export;
+        _servers.Current = found.Server;
         Volatile.Write(ref _set, set);
-        Volatile.Write(ref _connections, connections);
+        Volatile.Write(ref _connections, found.Sockets.Count);
         if (_log is null && _acknowledged > _durable)
         {
             // Nobody can write them again. Whoever asks for durability must not hear that all is well.
@@ -320,6 +322,13 @@ public sealed partial class NbdExport : ITimerTarget
         _mustResend = false;
         SetPhase(ExportPhase.Ready);
         AdoptGrowth();
+        _servers.Forgive();
+        if (_readyServer != _servers.Current)
+        {
+            Log.OtherServer(_logger, _servers.NameOf(_readyServer), Server);
+            _readyServer = _servers.Current;
+        }
+
         if (_state == NbdExportState.Connecting)
         {
             BecomeReady();
@@ -348,7 +357,7 @@ public sealed partial class NbdExport : ITimerTarget
 
     // Only where that is not what the user has asked for.
     private string NoReconnect() =>
-        _canRecover || _options.ReconnectTimeout == TimeSpan.Zero ? string.Empty : $"; {_transport.Target.WhyNoReconnect}";
+        _canRecover || _options.ReconnectTimeout == TimeSpan.Zero ? string.Empty : $"; {_servers.Transport.Target.WhyNoReconnect}";
 
     /// <summary>Ends the export for good: everybody gets an error.</summary>
     private void Fail(NbdException reason)

@@ -108,7 +108,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             Partitions = answer[4..],
             ExportSize = _export.Info.ExportSize,
             IsReadOnly = isReadOnly,
-            Server = context.Target.ToString()!,
+            Server = _export.Server,
         };
     }
 
@@ -134,7 +134,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             Partitions = state.Partitions ?? [],
             ExportSize = state.Size + state.UnreachableTail,
             IsReadOnly = state.ReadOnly,
-            Server = context.Target.ToString()!,
+            Server = _export.Server,
         };
     }
 

@@ -117,6 +117,8 @@ internal static class MountCommand
             Shared = arguments.Shared,
             KeptLog = link?.WriteLog,
             ExtendedHeaders = arguments.ExtendedHeaders,
+            Also = arguments.Also,
+            SharedStorage = arguments.SharedStorage,
         };
         ILogger logger = loggers.CreateLogger("nbd");
         return link is { IsResuming: true }
@@ -149,7 +151,7 @@ internal static class MountCommand
             logger,
             target.FilePath,
             info.Size,
-            arguments.Target!.ToString(),
+            export.Server,
             export.Connections,
             info.IsReadOnly ? "read-only" : "read-write");
     }

@@ -120,7 +120,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
                 ExportSize = _export.Info.ExportSize,
                 BlockSize = _device.LogicalBlock,
                 IsReadOnly = _device.IsReadOnly,
-                Server = context.Target.ToString()!,
+                Server = _export.Server,
                 Partitions = await PartitionsAsync(giveUp.Token).ConfigureAwait(false),
             };
         }
