@@ -322,6 +322,7 @@ public sealed partial class NbdExport : ITimerTarget
         _mustResend = false;
         SetPhase(ExportPhase.Ready);
         AdoptGrowth();
+        Rewritten?.Invoke();
         _servers.Forgive();
         if (_readyServer != _servers.Current)
         {

@@ -85,7 +85,8 @@ internal sealed partial class MountedExport : IAsyncDisposable
             isPlain ? 0 : arguments.CacheBytes,
             isPlain ? 0 : arguments.ReadAheadBytes,
             arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
-            loggers.CreateLogger(ErrorText.Program));
+            loggers.CreateLogger(ErrorText.Program),
+            knowsZeroes: !export.IsShared);
         var bounds = new RequestQueueOptions { Capacity = capacity };
         _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);

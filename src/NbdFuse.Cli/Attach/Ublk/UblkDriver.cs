@@ -89,7 +89,14 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         var ready = new ReadyList();
         _timing = new TimingLayer(_export);
         _layers = ExportLayers.Over(
-            DeviceStack.Build(_timing, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+            DeviceStack.Build(_timing, ready, QueueCapacity),
+            _export.Info,
+            ready,
+            cacheBytes: 0,
+            readAheadBytes: 0,
+            context.Traces,
+            context.Logger,
+            knowsZeroes: !_export.IsShared);
         _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _layers.Follow(_export);
         _export.Grown += OnGrown;

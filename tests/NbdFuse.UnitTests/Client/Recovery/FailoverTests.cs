@@ -119,7 +119,7 @@ public sealed class FailoverTests : IAsyncLifetime
         _first.Start();
         NbdException error = await Assert.ThrowsAsync<NbdException>(() => OpenAsync(new NbdExportOptions { Connections = 1 }, _second));
         Assert.Contains("--failover=shared-storage", error.Message, StringComparison.Ordinal);
-        Assert.Empty(_first.Requests.Where(request => request.Command == NbdCommand.Write));
+        Assert.DoesNotContain(_first.Requests, request => request.Command == NbdCommand.Write);
     }
 
     [Fact]
