@@ -159,8 +159,23 @@ public sealed class HoleMap
     /// <summary>Index of the first range that ends at <paramref name="offset"/> or later.</summary>
     private int FirstEndingAt(long offset)
     {
-        int index = Array.BinarySearch(_end, 0, _count, offset);
-        return index < 0 ? ~index : index;
+        // Not by the library's: its code for long numbers would be compiled at the first use, perhaps during an outage.
+        int low = 0;
+        int high = _count;
+        while (low < high)
+        {
+            int middle = (low + high) >> 1;
+            if (_end[middle] < offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
     }
 
     /// <summary>Makes room for <paramref name="wanted"/> ranges in the place of [first, last).</summary>
