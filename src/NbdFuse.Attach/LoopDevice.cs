@@ -153,6 +153,37 @@ public static class LoopDevice
         }
     }
 
+    /// <summary>Takes over that the file has grown. Nodes of partitions are left alone.</summary>
+    /// <param name="path">The device.</param>
+    /// <param name="name">The name that it was given: by now it may be somebody else's.</param>
+    /// <param name="size">The new size of the file in bytes.</param>
+    /// <returns>The size of the device.</returns>
+    /// <exception cref="AttachException">It could not.</exception>
+    public static long Grow(string path, string name, long size)
+    {
+        using FileDescriptor device = Own(Posix.Open(path, OpenFlags.ReadOnly), path);
+        LoopInfo info = default;
+        if (Status(device)?.Name != name || Posix.Ioctl(device.Value, BlockConstants.LoopGetStatus64, ref info) < 0)
+        {
+            throw new AttachException($"{path} is another device by now");
+        }
+
+        int block = LogicalBlock(device);
+        int result;
+        if (info.SizeLimit != 0 || size % block != 0)
+        {
+            // See SizeLimit below. The kernel refuses it (EAGAIN) while anything of the device is in the page cache.
+            info.SizeLimit = (ulong)(size - (size % block));
+            result = Posix.Ioctl(device.Value, BlockConstants.LoopSetStatus64, ref info);
+        }
+        else
+        {
+            result = Posix.Ioctl(device.Value, BlockConstants.LoopSetCapacity, 0);
+        }
+
+        return result >= 0 ? Size(device) : throw new AttachException($"{path}: cannot take over the new size: {Errno.Describe(result)}");
+    }
+
     /// <summary>Size of a block device in bytes (BLKGETSIZE64).</summary>
     /// <param name="device">The open device.</param>
     /// <exception cref="AttachException">It is none.</exception>

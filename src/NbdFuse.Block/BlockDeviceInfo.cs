@@ -61,4 +61,8 @@ public sealed record BlockDeviceInfo
 
     /// <summary>Seeks cost: the medium is rotational.</summary>
     public bool IsRotational { get; init; }
+
+    /// <summary>The same, with another one's size.</summary>
+    /// <param name="other">Whose size.</param>
+    public BlockDeviceInfo WithSizeOf(BlockDeviceInfo other) => this with { Size = other.Size, ExportSize = other.ExportSize };
 }

@@ -9,7 +9,7 @@ namespace NbdFuse.Block;
 /// </remarks>
 public interface IBlockDevice
 {
-    /// <summary>Size, limits and capabilities. Constant while the device lives.</summary>
+    /// <summary>Size, limits and capabilities. Constant while the device lives, but for a size that grows: see <see cref="AdoptSize"/>.</summary>
     BlockDeviceInfo Info { get; }
 
     /// <summary>
@@ -25,4 +25,12 @@ public interface IBlockDevice
     /// possible. Layers pass it down.
     /// </summary>
     void EndTurn();
+
+    /// <summary>
+    /// Takes over the size of the device below, which may have grown; a size never shrinks. Called from above on the loop, between two
+    /// requests. Layers pass it down first. Nothing to do for those whose size is constant, or always that of the device below.
+    /// </summary>
+    void AdoptSize()
+    {
+    }
 }

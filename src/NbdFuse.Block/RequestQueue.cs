@@ -155,6 +155,9 @@ public sealed class RequestQueue : IBlockCompletion
         _device.EndTurn();
     }
 
+    /// <summary>Takes over the size of the device, which may have grown: see <see cref="IBlockDevice.AdoptSize"/>.</summary>
+    public void AdoptSize() => _device.AdoptSize();
+
     /// <summary>
     /// Notes that the caller of a request has been answered before its end. The slot and its buffer stay taken until
     /// the request has been withdrawn, which is tried at once, or drained.

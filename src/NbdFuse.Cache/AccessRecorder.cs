@@ -51,6 +51,9 @@ public sealed class AccessRecorder : IBlockDevice, IRequestWithdrawal
     public void EndTurn() => _lower.EndTurn();
 
     /// <inheritdoc/>
+    public void AdoptSize() => _lower.AdoptSize();
+
+    /// <inheritdoc/>
     public bool TryWithdraw(BlockRequest request) => _lower is IRequestWithdrawal lower && lower.TryWithdraw(request);
 
     /// <summary>Ends the range that may go on, so that a snapshot has it, too. On the loop, or after its end.</summary>

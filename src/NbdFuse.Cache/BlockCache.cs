@@ -41,7 +41,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private readonly CacheMemoryLayout _layout;
     private readonly TimeProvider _clock;
     private readonly double _ticksPerMicrosecond;
-    private readonly long _size;
+    private long _size;
     private readonly int _bypassBytes;
     private readonly GranuleStore? _store;
     private readonly bool _onlyPrefetches;
@@ -149,6 +149,19 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         }
 
         _lower.EndTurn();
+    }
+
+    /// <inheritdoc/>
+    public void AdoptSize()
+    {
+        _lower.AdoptSize();
+        if (Info.Size > _size)
+        {
+            // What is in memory of the last granule, or on its way there, ends where the device ended.
+            Clear();
+            _size = Info.Size;
+            _planner?.Grow(_size);
+        }
     }
 
     /// <inheritdoc/>

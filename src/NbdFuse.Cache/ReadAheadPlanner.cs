@@ -27,7 +27,7 @@ internal sealed class ReadAheadPlanner
     private const double WorthGrowing = 1.04;
     private readonly ReadStream[] _streams = new ReadStream[MaximumStreams];
     private readonly ReadNursery _nursery = new();
-    private readonly long _size;
+    private long _size;
     private readonly int _chunk;
     private readonly long _pool;
     private int _used;
@@ -56,6 +56,10 @@ internal sealed class ReadAheadPlanner
     /// <summary>A place for a stream.</summary>
     /// <param name="place">0 to <see cref="Places"/> - 1.</param>
     public ref ReadStream this[int place] => ref _streams[place];
+
+    /// <summary>The device has grown.</summary>
+    /// <param name="size">Its bytes.</param>
+    public void Grow(long size) => _size = size;
 
     /// <summary>Notes a read.</summary>
     /// <param name="offset">Its first byte.</param>

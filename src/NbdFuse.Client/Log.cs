@@ -109,7 +109,7 @@ internal static partial class Log
     [LoggerMessage(1208, LogLevel.Warning, "{Reason}; waiting on")]
     public static partial void StillWaiting(ILogger logger, string reason);
 
-    [LoggerMessage(1209, LogLevel.Warning, "the export has grown from {Before} to {Now} bytes; mount again to use the rest")]
+    [LoggerMessage(1209, LogLevel.Warning, "the export has grown from {Before} to {Now} bytes")]
     public static partial void Grown(ILogger logger, ulong before, ulong now);
 
     [LoggerMessage(1210, LogLevel.Warning, "{Connections} old connections did not close within {Seconds} s: a write that is stuck in them could still be executed by the server")]
@@ -142,4 +142,10 @@ internal static partial class Log
     [LoggerMessage(1204, LogLevel.Debug, "the server failed {Operation} of {Length} bytes at {Offset} with {Error}: {Text}")]
     public static partial void ServerError(
         ILogger logger, Block.BlockOperation operation, long length, long offset, string error, string text);
+
+    [LoggerMessage(1218, LogLevel.Warning, "{Server} is skipped: {Reason}")]
+    public static partial void ServerSkipped(ILogger logger, string server, string reason);
+
+    [LoggerMessage(1219, LogLevel.Warning, "going on with {Server} in place of {Before}")]
+    public static partial void OtherServer(ILogger logger, string before, string server);
 }

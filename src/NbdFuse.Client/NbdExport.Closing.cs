@@ -14,7 +14,7 @@ public sealed partial class NbdExport
     private bool _hasFailed;
 
     /// <summary>Ends a server that was started for this export, without waiting: see <see cref="NbdTransport.Abandon"/>.</summary>
-    public void Abandon() => _transport.Abandon();
+    public void Abandon() => _servers.Abandon();
 
     /// <summary>
     /// Says NBD_CMD_DISC on every connection and closes them all. The caller has drained its queue, or gives up what is
@@ -39,7 +39,7 @@ public sealed partial class NbdExport
             await CloseAsync().ConfigureAwait(false);
         }
 
-        await _transport.DisposeAsync().ConfigureAwait(false);
+        await _servers.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
     }
 

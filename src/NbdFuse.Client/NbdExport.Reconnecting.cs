@@ -22,21 +22,21 @@ public sealed partial class NbdExport
     private async Task ReconnectAsync(
         ConnectionSet? old, ConnectionFence? fence, ReconnectBackoff backoff, long deadlineMs, int generation, CancellationToken stop)
     {
-        List<NegotiatedSocket>? sockets = null;
+        FoundServer? found = null;
         try
         {
-            sockets = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
+            found = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
             int unfenced = fence is null ? 0 : await fence.Passed.WaitAsync(stop).ConfigureAwait(false);
             old?.Retire();
             old = null;
-            while (sockets is not null && !TryHandOver(sockets, unfenced, generation))
+            while (found is not null && !TryHandOver(found, unfenced, generation))
             {
-                Leave(sockets);
-                sockets = null;
-                sockets = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
+                Leave(found.Sockets);
+                found = null;
+                found = await SearchAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
             }
 
-            sockets = null;
+            found = null;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -49,9 +49,9 @@ public sealed partial class NbdExport
             _loop!.Post(() => Fail(reason));
         }
 
-        if (sockets is not null)
+        if (found is not null)
         {
-            Leave(sockets);
+            Leave(found.Sockets);
         }
 
         if (old is not null)
@@ -76,12 +76,12 @@ public sealed partial class NbdExport
 
     /// <summary>Makes connections of sockets, here, where a shortage is no more than a failed attempt, and hands them to the loop.</summary>
     /// <returns>False when there were no resources for it.</returns>
-    private bool TryHandOver(List<NegotiatedSocket> sockets, int unfenced, int generation)
+    private bool TryHandOver(FoundServer found, int unfenced, int generation)
     {
         ConnectionSet set;
         try
         {
-            set = NewSet(generation, sockets);
+            set = NewSet(generation, found.Sockets);
         }
         catch (Exception e) when (IsShortage(e))
         {
@@ -89,8 +89,7 @@ public sealed partial class NbdExport
             return false;
         }
 
-        int connections = sockets.Count;
-        if (!_loop!.Post(() => Adopt(set, connections, unfenced)))
+        if (!_loop!.Post(() => Adopt(set, found, unfenced)))
         {
             set.Dispose();
         }
@@ -101,8 +100,8 @@ public sealed partial class NbdExport
     private static bool IsShortage(Exception e) => e is PosixException or OutOfMemoryException or ThreadStartException;
 
     /// <summary>Tries until there is a server with the export.</summary>
-    /// <returns>Its connections; null when the export has failed instead.</returns>
-    private async Task<List<NegotiatedSocket>?> SearchAsync(ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
+    /// <returns>It and its connections; null when the export has failed instead.</returns>
+    private async Task<FoundServer?> SearchAsync(ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
     {
         string last = "no attempt was possible";
         while (true)
@@ -123,39 +122,92 @@ public sealed partial class NbdExport
             }
 
             await Task.Delay(delay, stop).ConfigureAwait(false);
-            (List<NegotiatedSocket>? sockets, string? reason) = await TryOpenAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
-            Interlocked.Increment(ref _attempts);
-            if (sockets is null)
+            (FoundServer? found, string? reason) = await TryServersAsync(backoff, deadlineMs, stop).ConfigureAwait(false);
+            if (found is not null)
             {
-                if (last != reason)
-                {
-                    // The first time and when it changes: a line each second for a week helps nobody.
-                    Log.AttemptFailed(_logger, reason!);
-                    last = reason!;
-                }
-
-                continue;
+                return found;
             }
 
-            if (SameExport.Difference(Negotiated.Export, sockets[0].Negotiated.Export) is { } difference)
+            if (reason is null)
             {
-                Leave(sockets);
-                _loop!.Post(() => Fail(new NbdDisconnectedException(
-                    $"the server has another export than before: {difference}; nothing was written to it{Loss()}; check the server, and mount again")));
+                string others = _servers.Refusals();
+                _loop!.Post(() => Fail(OtherExport(others)));
                 return null;
             }
 
-            if (sockets[0].Negotiated.Export.Size > Negotiated.Export.Size)
+            if (last != reason)
             {
-                Log.Grown(_logger, Negotiated.Export.Size, sockets[0].Negotiated.Export.Size);
+                // The first time and when it changes: a line each second for a week helps nobody.
+                Log.AttemptFailed(_logger, reason);
+                last = reason;
             }
-
-            return sockets;
         }
     }
 
+    // In one server's case as if there were no others.
+    private NbdDisconnectedException OtherExport(string others) => new(
+        (_servers.Count > 1 ? $"no server has the export that was there before: {others}" : $"the server has another export than before: {others}")
+        + $"; nothing was written to it{Loss()}; check the server, and mount again");
+
+    /// <summary>Tries each server once, the last one first.</summary>
+    /// <returns>What was found, or why nothing was; neither when none can have the export.</returns>
+    private async Task<(FoundServer? Found, string? Reason)> TryServersAsync(ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
+    {
+        string? reasons = null;
+        bool isAnyLeft = false;
+        int first = _servers.Current;
+        for (int i = 0; i < _servers.Count; i++)
+        {
+            int server = (first + i) % _servers.Count;
+            if (_servers.IsRefused(server))
+            {
+                continue;
+            }
+
+            (List<NegotiatedSocket>? sockets, string? reason) = await TryOpenAsync(server, backoff, deadlineMs, stop).ConfigureAwait(false);
+            Interlocked.Increment(ref _attempts);
+            if (sockets is null)
+            {
+                isAnyLeft = true;
+                reasons = reasons is null ? reason : $"{reasons}; {reason}";
+                continue;
+            }
+
+            if (Difference(server, sockets[0].Negotiated.Export) is not { } difference)
+            {
+                return (new FoundServer(server, sockets), null);
+            }
+
+            Leave(sockets);
+            isAnyLeft |= Refuse(server, difference);
+        }
+
+        return (null, isAnyLeft ? reasons ?? "no server has the export" : null);
+    }
+
+    private string? Difference(int server, NbdExportInfo export)
+    {
+        // Growth is for the server that was there before, and for others on the same storage.
+        bool mayGrow = server == _readyServer || _options.SharedStorage;
+        return SameExport.Difference(Negotiated.Export, export)
+            ?? (mayGrow || export.Size == Negotiated.Export.Size ? null : $"it has {export.Size} bytes instead of {Negotiated.Export.Size}");
+    }
+
+    /// <summary>A server has another export than before. Says so when another one may be used in its place.</summary>
+    /// <returns>False when there is none.</returns>
+    private bool Refuse(int server, string difference)
+    {
+        bool isAnyLeft = _servers.Refuse(server, difference);
+        if (isAnyLeft)
+        {
+            Log.ServerSkipped(_logger, _servers.NameOf(server), $"it has another export than before: {difference}");
+        }
+
+        return isAnyLeft;
+    }
+
     private async Task<(List<NegotiatedSocket>? Sockets, string? Reason)> TryOpenAsync(
-        ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
+        int server, ReconnectBackoff backoff, long deadlineMs, CancellationToken stop)
     {
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(stop);
         long leftMs = Math.Max(1, deadlineMs - MonotonicClock.Milliseconds);
@@ -165,8 +217,8 @@ public sealed partial class NbdExport
         try
         {
             // Another address of the same name may be another server, with another copy of the disk.
-            bool anyAddress = Info.IsReadOnly || _options.Shared;
-            await OpenAllAsync(_transport, sockets, _options, anyAddress, _logger, attempt.Token).ConfigureAwait(false);
+            bool anyAddress = Info.IsReadOnly || _options.Shared || _options.SharedStorage;
+            await OpenAllAsync(_servers, server, sockets, _options, anyAddress, _logger, attempt.Token).ConfigureAwait(false);
             return (sockets, null);
         }
         catch (Exception e) when (e is NbdException || IsShortage(e))

@@ -20,6 +20,7 @@ public sealed partial class NbdExport : ITimerTarget
     private const int LongestFlushAgainMs = 30_000;
 
     private ExportPhase _phase = ExportPhase.Idle;
+    private int _readyServer;
     private NbdException? _cause;
     private ConnectionFence? _fence;
     private bool _isTicking;
@@ -43,7 +44,7 @@ public sealed partial class NbdExport : ITimerTarget
             _closedError = BlockErrno.ESHUTDOWN;
             _phase = ExportPhase.Closed;
             Log.ServerShutsDown(_logger);
-            var reason = new NbdDisconnectedException("the server is shutting down");
+            var reason = new NbdDisconnectedException("the server is shutting down" + NoReconnect());
             ChangeState(NbdExportState.Failed, reason.Message);
             _failed.TrySetResult(reason);
 
@@ -178,7 +179,7 @@ public sealed partial class NbdExport : ITimerTarget
 
         if (!_canRecover)
         {
-            Fail(reason);
+            Fail(NoReconnect() is { Length: > 0 } remedy ? new NbdDisconnectedException(reason.Message + remedy) : reason);
             return;
         }
 
@@ -244,7 +245,7 @@ public sealed partial class NbdExport : ITimerTarget
     }
 
     /// <summary>The control plane has found the server again, and the fence is passed.</summary>
-    private void Adopt(ConnectionSet set, int connections, int unfenced)
+    private void Adopt(ConnectionSet set, FoundServer found, int unfenced)
     {
         if (_phase != ExportPhase.Connecting || _isClosing)
         {
@@ -274,8 +275,10 @@ public sealed partial class NbdExport : ITimerTarget
         }
 
         _generation = set.Generation;
+        _found = found.Sockets[0].Negotiated.Export;
+        _servers.Current = found.Server;
         Volatile.Write(ref _set, set);
-        Volatile.Write(ref _connections, connections);
+        Volatile.Write(ref _connections, found.Sockets.Count);
         if (_log is null && _acknowledged > _durable)
         {
             // Nobody can write them again. Whoever asks for durability must not hear that all is well.
@@ -318,6 +321,15 @@ public sealed partial class NbdExport : ITimerTarget
         bool wasLost = _state != NbdExportState.Ready;
         _mustResend = false;
         SetPhase(ExportPhase.Ready);
+        AdoptGrowth();
+        Rewritten?.Invoke();
+        _servers.Forgive();
+        if (_readyServer != _servers.Current)
+        {
+            Log.OtherServer(_logger, _servers.NameOf(_readyServer), Server);
+            _readyServer = _servers.Current;
+        }
+
         if (_state == NbdExportState.Connecting)
         {
             BecomeReady();
@@ -343,6 +355,10 @@ public sealed partial class NbdExport : ITimerTarget
             StartReplacing();
         }
     }
+
+    // Only where that is not what the user has asked for.
+    private string NoReconnect() =>
+        _canRecover || _options.ReconnectTimeout == TimeSpan.Zero ? string.Empty : $"; {_servers.Transport.Target.WhyNoReconnect}";
 
     /// <summary>Ends the export for good: everybody gets an error.</summary>
     private void Fail(NbdException reason)

@@ -86,9 +86,7 @@ public sealed partial class NbdExport
         }
         else if (Fingerprint.Digest(request.Buffer.Span) != (ulong)request.DeviceMark)
         {
-            Fail(new NbdDisconnectedException(
-                $"the server has another disk than before: the content of {request.Length} bytes at {request.Offset} differs; nothing was written to it"
-                + Loss() + "; check the server, and mount again"));
+            OtherDisk($"the content of {request.Length} bytes at {request.Offset} differs");
             return;
         }
         else
@@ -109,6 +107,20 @@ public sealed partial class NbdExport
         }
 
         StartReplay();
+    }
+
+    // Nothing was written to it. Another server may have the right one.
+    private void OtherDisk(string difference)
+    {
+        if (!Refuse(_servers.Current, difference))
+        {
+            string which = _servers.Count > 1 ? $"no server has the disk that was there before: {_servers.Refusals()}" : $"the server has another disk than before: {difference}";
+            Fail(new NbdDisconnectedException($"{which}; nothing was written to it{Loss()}; check the server, and mount again"));
+            return;
+        }
+
+        // What everybody waits for is still the first loss.
+        GiveUp(_cause!);
     }
 
     /// <summary>A FLUSH has failed: before the next one, everything in the log is written again. See section 5 of the design.</summary>

@@ -18,6 +18,15 @@ public sealed partial class NbdExport
     /// </summary>
     public event Action<NbdExportStateChange>? StateChanged;
 
+    /// <summary>
+    /// Raised on the export's loop when the write log has been written again, whatever for, and also if it was empty: what the server
+    /// showed before may have lacked writes that it had acknowledged. What it calls must neither block nor throw.
+    /// </summary>
+    public event Action? Rewritten;
+
+    /// <summary>Others change the export at the same time (<see cref="NbdExportOptions.Shared"/>).</summary>
+    public bool IsShared => _options.Shared;
+
     /// <summary>What the export can do at present. May be asked on any thread.</summary>
     public NbdExportState State => _state;
 

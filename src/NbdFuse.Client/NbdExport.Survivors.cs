@@ -109,7 +109,7 @@ public sealed partial class NbdExport
                 attempt.CancelAfter(backoff.AttemptTimeout);
                 try
                 {
-                    socket = await _transport.OpenAgainAsync(HandshakeOf(_options), attempt.Token).ConfigureAwait(false);
+                    socket = await _servers.Transport.OpenAgainAsync(HandshakeOf(_options, _servers.ExportOf(_servers.Current)), attempt.Token).ConfigureAwait(false);
                 }
                 catch (Exception e) when (e is NbdException || IsShortage(e))
                 {

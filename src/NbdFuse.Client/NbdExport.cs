@@ -23,7 +23,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
 
     private readonly NbdExportOptions _options;
     private readonly ILogger _logger;
-    private readonly NbdTransport _transport;
+    private readonly ServerList _servers;
     private readonly bool _canRecover;
     private readonly int _wantedConnections;
 
@@ -31,9 +31,10 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     private List<NegotiatedSocket> _sockets;
 
     private NbdExport(
-        NbdTransport transport, List<NegotiatedSocket> sockets, NbdExportOptions options, ILogger logger)
+        ServerList servers, List<NegotiatedSocket> sockets, NbdExportOptions options, ILogger logger)
     {
-        _transport = transport;
+        _servers = servers;
+        _readyServer = servers.Current;
         _sockets = sockets;
         _options = options;
         _logger = logger;
@@ -45,7 +46,7 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         };
         _connections = sockets.Count;
         _wantedConnections = sockets.Count;
-        _canRecover = transport.Target.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
+        _canRecover = servers.CanReconnect && options.ReconnectTimeout != TimeSpan.Zero;
         if (_canRecover && !options.Shared && !Info.IsReadOnly && Info.CanFlush && options.WriteLogBytes > 0)
         {
             _log = OpenLog(options, Info.MinimumBlock, out _awaitsTakeOver);
@@ -58,11 +59,14 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         }
     }
 
-    /// <summary>What was negotiated on the first connection.</summary>
-    public NbdNegotiated Negotiated { get; }
+    /// <summary>What was negotiated on the first connection, with the size that the export has grown to since.</summary>
+    public NbdNegotiated Negotiated { get; private set; }
 
     /// <inheritdoc/>
-    public BlockDeviceInfo Info { get; }
+    public BlockDeviceInfo Info { get; private set; }
+
+    /// <summary>The server that the export is had from at present, or was last. May be asked on any thread.</summary>
+    public string Server => _servers.NameOf(_servers.Current);
 
     /// <summary>Number of connections.</summary>
     public int Connections => Volatile.Read(ref _connections);
@@ -76,37 +80,75 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
     /// <param name="logger">Log.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <returns>The export; it does nothing before <see cref="Start"/>.</returns>
-    /// <exception cref="NbdException">The server can't be reached, refuses, or breaks the protocol.</exception>
+    /// <exception cref="NbdException">
+    /// No server can be reached, or they refuse, or break the protocol; or there are several, and the export would be written to.
+    /// </exception>
     public static async Task<NbdExport> OpenAsync(
         NbdTarget target, NbdExportOptions options, ILogger logger, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Connections, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Connections, 1024);
-        NbdTransport transport = NbdTransport.Create(target, options.Transport, logger);
+        var servers = new ServerList(target, options, logger);
         List<NegotiatedSocket> sockets = [];
         try
         {
-            await OpenAllAsync(transport, sockets, options, anyAddress: true, logger, cancellationToken).ConfigureAwait(false);
-            return new NbdExport(transport, sockets, options, logger);
+            await OpenFirstAsync(servers, sockets, options, logger, cancellationToken).ConfigureAwait(false);
+            if (servers.Count > 1 && !options.SharedStorage && !options.ReadOnly && !sockets[0].Negotiated.Export.IsReadOnly)
+            {
+                throw new NbdException(
+                    "several servers (--also) are for exports that are only read: what was written to one would be missing at the other; add -r, or --failover=shared-storage if all of them stand on the same storage");
+            }
+
+            return new NbdExport(servers, sockets, options, logger);
         }
         catch
         {
             Leave(sockets);
-            await transport.DisposeAsync().ConfigureAwait(false);
+            await servers.DisposeAsync().ConfigureAwait(false);
             throw;
+        }
+    }
+
+    /// <summary>Opens at the first server that can be had.</summary>
+    private static async Task OpenFirstAsync(
+        ServerList servers, List<NegotiatedSocket> sockets, NbdExportOptions options, ILogger logger, CancellationToken cancellationToken)
+    {
+        List<string> failures = [];
+        for (int server = 0; ; server++)
+        {
+            try
+            {
+                servers.Current = server;
+                await OpenAllAsync(servers, server, sockets, options, anyAddress: true, logger, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (NbdException e) when (servers.Count > 1)
+            {
+                Leave(sockets);
+                sockets.Clear();
+                failures.Add(e.Message);
+                if (failures.Count == servers.Count)
+                {
+                    throw new NbdException($"no server can be used: {string.Join("; ", failures)}", e);
+                }
+
+                Log.ServerSkipped(logger, servers.NameOf(server), e.Message);
+            }
         }
     }
 
     /// <summary>Opens one connection, and the others that are wanted and allowed, into a list that is the caller's, also on failure.</summary>
     private static async Task OpenAllAsync(
-        NbdTransport transport,
+        ServerList servers,
+        int server,
         List<NegotiatedSocket> sockets,
         NbdExportOptions options,
         bool anyAddress,
         ILogger logger,
         CancellationToken cancellationToken)
     {
-        NbdHandshakeOptions handshake = HandshakeOf(options);
+        NbdTransport transport = servers[server];
+        NbdHandshakeOptions handshake = HandshakeOf(options, servers.ExportOf(server));
         Task<NegotiatedSocket> first = anyAddress
             ? transport.OpenAsync(handshake, cancellationToken)
             : transport.OpenAgainAsync(handshake, cancellationToken);
@@ -118,9 +160,9 @@ public sealed partial class NbdExport : IBlockDevice, IAsyncDisposable
         }
     }
 
-    private static NbdHandshakeOptions HandshakeOf(NbdExportOptions options) => new()
+    private static NbdHandshakeOptions HandshakeOf(NbdExportOptions options, string exportName) => new()
     {
-        ExportName = options.ExportName,
+        ExportName = exportName,
         Timeout = options.HandshakeTimeout,
         WantExtendedHeaders = options.ExtendedHeaders,
         MetaContexts = [NbdMetaContextNames.BaseAllocation],

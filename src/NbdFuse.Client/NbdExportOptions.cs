@@ -58,6 +58,18 @@ public sealed record NbdExportOptions
     /// </summary>
     public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// Further servers with the same export, tried in their order when the present one is lost, or is not to be had at the start. Only for
+    /// exports that are not written to, unless <see cref="SharedStorage"/>.
+    /// </summary>
+    public IReadOnlyList<NbdAlternative> Also { get; init; } = [];
+
+    /// <summary>
+    /// The storage behind all servers and addresses is the same: a write that one of them has acknowledged is seen by all of them,
+    /// and a FLUSH of one makes durable what another has acknowledged.
+    /// </summary>
+    public bool SharedStorage { get; init; }
+
     /// <summary>Deadlines and liveness of connections.</summary>
     public NbdTransportOptions Transport { get; init; } = new();
 }

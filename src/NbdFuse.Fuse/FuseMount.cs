@@ -170,6 +170,29 @@ public sealed class FuseMount : IDisposable
             : new FuseException($"{path}: cannot unmount: {Errno.Describe(result)}", -result);
     }
 
+    /// <summary>Tells the kernel something over the connection, unless it has ended. From any thread that serves nothing.</summary>
+    /// <param name="message">Sends it; a negative errno is nobody's business here.</param>
+    public void Tell(Func<FileDescriptor, int> message)
+    {
+        bool isHeld = false;
+        try
+        {
+            Device.DangerousAddRef(ref isHeld);
+            _ = message(Device);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Nobody is there to hear it.
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                Device.DangerousRelease();
+            }
+        }
+    }
+
     /// <summary>
     /// Ends the connection, when no other process holds its descriptor: what is still asked of the file fails. The session must
     /// have ended. Does nothing after the disposal. From any thread.

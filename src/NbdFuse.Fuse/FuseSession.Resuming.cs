@@ -12,6 +12,7 @@ public sealed partial class FuseSession
 
         _negotiation = negotiation;
         saved.LoadAttributes(ref _file, ref _directory);
+        _file.Size = (ulong)_size;
     }
 
     private void BeginReadingOnLoop()

@@ -25,7 +25,7 @@ public sealed partial class FuseSession : IEventHandler, ITurnHook, ITimerTarget
     private readonly FuseBuffers _buffers;
     private readonly FuseSessionOptions _options;
     private readonly ILogger _logger;
-    private readonly long _size;
+    private long _size;
     private readonly bool _readOnly;
     private readonly FuseRequestState[] _states;
     private readonly FuseBufferTrimmer _trimmer;

@@ -171,6 +171,13 @@ internal sealed class UblkControl : IDisposable
     internal int EndRecovery(uint id, int pid, CancellationToken cancellation) =>
         Retry(UblkConstants.EndUserRecovery, id, (ulong)pid, cancellation);
 
+    /// <summary>UPDATE_SIZE, where the kernel has it.</summary>
+    /// <param name="id">Number of the device.</param>
+    /// <param name="sectors">The new size in sectors of 512 bytes.</param>
+    /// <returns>0 or a negative errno; EOPNOTSUPP from a kernel without it.</returns>
+    internal int UpdateSize(uint id, ulong sectors) =>
+        (Features & UblkFeatures.UpdateSize) == 0 ? -Errno.EOPNOTSUPP : Execute(UblkConstants.UpdateSize, id, sectors, []);
+
     /// <inheritdoc/>
     public void Dispose() => _owned?.Dispose();
 

@@ -32,6 +32,7 @@ public sealed partial class UblkDevice : IAsyncDisposable
     private Task? _stop;
     private volatile bool _isStopping;
     private int _isDisposed;
+    private long _grown;
 
     private UblkDevice(
         EventLoop loop, RequestQueue queue, UblkGeometry geometry, UblkControl control, UblkOptions options, ILogger logger)
@@ -62,7 +63,7 @@ public sealed partial class UblkDevice : IAsyncDisposable
     public int Minor => (int)_params.DeviceNumbers.DiskMinor;
 
     /// <summary>Size of the disk in bytes.</summary>
-    public long Size => _geometry.Size;
+    public long Size => Math.Max(_geometry.Size, Interlocked.Read(ref _grown));
 
     /// <summary>Bytes of the export behind the last whole logical block, which the disk does not show.</summary>
     public int TailBytes => _geometry.TailBytes;

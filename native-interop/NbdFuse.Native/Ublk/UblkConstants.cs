@@ -42,6 +42,9 @@ public static class UblkConstants
     /// <summary>Reads eight bytes of <see cref="UblkFeatures"/> (6.5).</summary>
     public const uint GetFeatures = 0x80207513;
 
+    /// <summary>Changes the size of a disk that lives (6.16). Data: sectors.</summary>
+    public const uint UpdateSize = 0xc0207515;
+
     /// <summary>Takes the first request of a tag.</summary>
     public const uint FetchRequest = 0xc0107520;
 

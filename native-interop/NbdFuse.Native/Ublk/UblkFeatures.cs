@@ -33,4 +33,7 @@ public enum UblkFeatures : ulong
 
     /// <summary>Zoned storage.</summary>
     Zoned = 0x100,
+
+    /// <summary>The size of a disk that lives can be changed.</summary>
+    UpdateSize = 0x400,
 }

@@ -38,6 +38,11 @@ public interface IKernelNbdSupervision
     /// <exception cref="AttachException">The kernel does not take them.</exception>
     void HandOver(KernelNbdOffer offer);
 
+    /// <summary>Lets the device grow, whose connections are all new.</summary>
+    /// <param name="export">What the server says now.</param>
+    /// <exception cref="AttachException">The kernel does not take the new size.</exception>
+    void Grow(Protocol.NbdExportInfo export);
+
     /// <summary>Fails all requests, in flight and to come, for good.</summary>
     /// <param name="reason">Why; one clause for the user.</param>
     void FailClosed(string reason);

@@ -91,7 +91,7 @@ public sealed record KernelNbdGeometry
     }
 
     /// <summary>
-    /// Why an export cannot take the place of the one that the device was made of. One that has grown can: the device keeps its size.
+    /// Why an export cannot take the place of the one that the device was made of. One that has grown can.
     /// </summary>
     /// <param name="first">What was said when the device was made.</param>
     /// <param name="now">What is said now.</param>

@@ -1,4 +1,5 @@
 using NbdFuse.Native;
+using NbdFuse.Protocol;
 
 namespace NbdFuse.Attach.KernelNbd;
 
@@ -28,6 +29,7 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     private readonly int _owner;
     private readonly Func<int, bool, CancellationToken, KernelNbdOffer> _negotiate;
     private readonly Action<bool, string?> _report;
+    private readonly Action<NbdExportInfo> _grow;
     private readonly FileDescriptor _stop;
     private readonly CancellationTokenSource _cancellation = new();
     private readonly Lock _lock = new();
@@ -44,6 +46,7 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     /// <param name="sockets">Its connections, which are duplicated.</param>
     /// <param name="negotiate">Makes so many new connections, to the same server or any.</param>
     /// <param name="report">Hears how the device is.</param>
+    /// <param name="grow">Lets the device grow.</param>
     public KernelNbdSupervision(
         KernelNbdControl control,
         int index,
@@ -51,7 +54,8 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
         int owner,
         IReadOnlyList<FileDescriptor> sockets,
         Func<int, bool, CancellationToken, KernelNbdOffer> negotiate,
-        Action<bool, string?> report)
+        Action<bool, string?> report,
+        Action<NbdExportInfo> grow)
     {
         _control = control;
         _index = index;
@@ -59,6 +63,7 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
         _owner = owner;
         _negotiate = negotiate;
         _report = report;
+        _grow = grow;
         _stop = FileDescriptor.OwnOrThrow(Posix.EventFdCreate(), "create an eventfd");
         _events = control.Listen();
         Keep(sockets);
@@ -181,6 +186,9 @@ public sealed class KernelNbdSupervision : IKernelNbdSupervision, IDisposable
     /// <param name="sinceLoss">Milliseconds since the last one ended.</param>
     internal static int Replaceable(int noticed, int dead, long sinceLoss) =>
         sinceLoss >= LostEventMs ? dead : Math.Min(noticed, dead);
+
+    /// <inheritdoc/>
+    public void Grow(NbdExportInfo export) => _grow(export);
 
     /// <inheritdoc/>
     public void FailClosed(string reason)

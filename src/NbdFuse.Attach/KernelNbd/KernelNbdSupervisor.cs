@@ -83,7 +83,8 @@ public sealed class KernelNbdSupervisor(IKernelNbdSupervision world, NbdExportIn
             _failures++;
             try
             {
-                using KernelNbdOffer offer = world.Negotiate(world.Dead, sameServer: world.Alive > 0);
+                bool isNewServer = world.Alive == 0;
+                using KernelNbdOffer offer = world.Negotiate(world.Dead, sameServer: !isNewServer);
                 if (KernelNbdGeometry.Mismatch(first, offer.Export) is { } mismatch)
                 {
                     offer.Decline();
@@ -92,6 +93,12 @@ public sealed class KernelNbdSupervisor(IKernelNbdSupervision world, NbdExportIn
 
                 world.HandOver(offer);
                 _lastSuccess = world.Now;
+                if (isNewServer && offer.Export.Size > first.Size)
+                {
+                    // From here on a smaller one is another one. No connection leads to a server that knows only the old size.
+                    first = first with { Size = offer.Export.Size };
+                    world.Grow(offer.Export);
+                }
             }
             catch (OperationCanceledException)
             {

@@ -17,7 +17,6 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     private const int HeadBits = 17;
 
     private readonly IBlockDevice _lower;
-    private readonly long _size;
     private readonly int _block;
     private readonly Context[] _contexts = new Context[Contexts];
     private readonly int[] _free = new int[Contexts];
@@ -31,7 +30,6 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     public AlignmentLayer(IBlockDevice lower, ReadyList ready)
     {
         _lower = lower;
-        _size = lower.Info.Size;
         _block = lower.Info.MinimumBlock;
         Info = lower.Info with { MinimumBlock = 1 };
         for (int i = 0; i < Contexts; i++)
@@ -42,13 +40,13 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     }
 
     /// <inheritdoc/>
-    public BlockDeviceInfo Info { get; }
+    public BlockDeviceInfo Info { get; private set; }
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
     {
         if (request.Operation == BlockOperation.Flush
-            || (request.Offset % _block == 0 && (request.End % _block == 0 || request.End == _size)))
+            || (request.Offset % _block == 0 && (request.End % _block == 0 || request.End == Info.Size)))
         {
             _lower.Submit(request);
             return;
@@ -65,6 +63,13 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
     /// <inheritdoc/>
     public void EndTurn() => _lower.EndTurn();
+
+    /// <inheritdoc/>
+    public void AdoptSize()
+    {
+        _lower.AdoptSize();
+        Info = Info.WithSizeOf(_lower.Info);
+    }
 
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
@@ -93,7 +98,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     private void SubmitStatus(BlockRequest request)
     {
         long head = request.Offset % _block;
-        long tail = BlockEnd(request.End - 1 - ((request.End - 1) % _block)) - request.End;
+        long tail = BlockEnd(request.End - 1 - ((request.End - 1) % _block), Info.Size) - request.End;
         request.Offset -= head;
         request.Length += head + tail;
         request.Push(this, ~((tail << HeadBits) | head));
@@ -118,7 +123,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
     }
 
     /// <summary>End of a block, the last one's being the device's; written so that a device of 2^63-1 bytes can't overflow.</summary>
-    private long BlockEnd(long block) => _size - block <= _block ? _size : block + _block;
+    private long BlockEnd(long block, long size) => size - block <= _block ? size : block + _block;
 
     private void Start(BlockRequest request)
     {
@@ -132,11 +137,12 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         Context context = _contexts[index];
         context.Parent = request;
         context.Error = 0;
+        context.Size = Info.Size;
 
         long firstBlock = request.Offset - (request.Offset % _block);
         long lastBlock = (request.End - 1) - ((request.End - 1) % _block);
         bool partialHead = request.Offset != firstBlock;
-        bool partialTail = request.End != BlockEnd(lastBlock);
+        bool partialTail = request.End != BlockEnd(lastBlock, context.Size);
         if (firstBlock == lastBlock)
         {
             partialHead |= partialTail;
@@ -145,7 +151,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         context.Head = partialHead ? firstBlock : -1;
         context.Tail = partialTail ? lastBlock : -1;
-        context.MiddleStart = partialHead ? Math.Min(BlockEnd(firstBlock), request.End) : firstBlock;
+        context.MiddleStart = partialHead ? Math.Min(BlockEnd(firstBlock, context.Size), request.End) : firstBlock;
         context.MiddleEnd = partialTail ? lastBlock : request.End;
         switch (request.Operation)
         {
@@ -161,7 +167,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
                 break;
             case BlockOperation.Cache:
                 context.MiddleStart = firstBlock;
-                context.MiddleEnd = BlockEnd(lastBlock);
+                context.MiddleEnd = BlockEnd(lastBlock, context.Size);
                 context.Phase = Phase.Last;
                 IssueMiddle(index);
                 break;
@@ -245,7 +251,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
             return;
         }
 
-        int length = (int)Math.Min(_block, _size - offset);
+        int length = (int)Math.Min(_block, _contexts[index].Size - offset);
         request.Reset();
         request.Parent = _contexts[index].Parent;
         request.Operation = operation;
@@ -302,7 +308,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         BlockRequest parent = context.Parent!;
         long start = Math.Max(block, parent.Offset);
-        long end = Math.Min(BlockEnd(block), parent.End);
+        long end = Math.Min(BlockEnd(block, context.Size), parent.End);
         Span<byte> target = bounce[(int)(start - block)..(int)(end - block)];
         if (parent.Operation == BlockOperation.Write)
         {
@@ -329,7 +335,7 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
 
         BlockRequest parent = context.Parent!;
         long start = Math.Max(block, parent.Offset);
-        long end = Math.Min(BlockEnd(block), parent.End);
+        long end = Math.Min(BlockEnd(block, context.Size), parent.End);
         bounce[(int)(start - block)..(int)(end - block)]
             .CopyTo(parent.Buffer.Span[(int)(start - parent.Offset)..]);
     }
@@ -363,6 +369,9 @@ public sealed class AlignmentLayer : IBlockDevice, IBlockCompletion
         public long MiddleEnd { get; set; }
 
         public Phase Phase { get; set; }
+
+        /// <summary>Size of the device at the start: it may grow, and the last block that was read was as long as it was.</summary>
+        public long Size { get; set; }
 
         public int Outstanding { get; set; }
 

@@ -54,7 +54,7 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
     }
 
     /// <inheritdoc/>
-    public BlockDeviceInfo Info { get; }
+    public BlockDeviceInfo Info { get; private set; }
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
@@ -102,6 +102,13 @@ public sealed class CapabilityLayer : IBlockDevice, IBlockCompletion
 
     /// <inheritdoc/>
     public void EndTurn() => _lower.EndTurn();
+
+    /// <inheritdoc/>
+    public void AdoptSize()
+    {
+        _lower.AdoptSize();
+        Info = Info.WithSizeOf(_lower.Info);
+    }
 
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)

@@ -80,6 +80,9 @@ public sealed class ContractCheckLayer : IBlockDevice, IBlockCompletion, IReques
     public void EndTurn() => _lower.EndTurn();
 
     /// <inheritdoc/>
+    public void AdoptSize() => _lower.AdoptSize();
+
+    /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
         Require(_inFlight.Remove(request), request, "ended twice");

@@ -87,6 +87,9 @@ public sealed class OrderingLayer : IBlockDevice, IBlockCompletion, IRequestWith
     public void EndTurn() => _lower.EndTurn();
 
     /// <inheritdoc/>
+    public void AdoptSize() => _lower.AdoptSize();
+
+    /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)
     {
         int position = _positionOfTag[request.Tag];

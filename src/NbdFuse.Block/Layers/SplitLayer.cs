@@ -43,7 +43,7 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
     }
 
     /// <inheritdoc/>
-    public BlockDeviceInfo Info { get; }
+    public BlockDeviceInfo Info { get; private set; }
 
     /// <inheritdoc/>
     public void Submit(BlockRequest request)
@@ -79,6 +79,13 @@ public sealed class SplitLayer : IBlockDevice, IBlockCompletion
 
     /// <inheritdoc/>
     public void EndTurn() => _lower.EndTurn();
+
+    /// <inheritdoc/>
+    public void AdoptSize()
+    {
+        _lower.AdoptSize();
+        Info = Info.WithSizeOf(_lower.Info);
+    }
 
     /// <inheritdoc/>
     bool IBlockCompletion.OnCompleted(BlockRequest request, long state)

@@ -43,6 +43,9 @@ public sealed class TimingLayer(IBlockDevice lower) : IBlockDevice, IBlockComple
     }
 
     /// <inheritdoc/>
+    public void AdoptSize() => lower.AdoptSize();
+
+    /// <inheritdoc/>
     public bool TryWithdraw(BlockRequest request) => lower is IRequestWithdrawal withdrawal && withdrawal.TryWithdraw(request);
 
     /// <inheritdoc/>

@@ -38,6 +38,12 @@ internal static partial class AttachLog
     [LoggerMessage(5212, LogLevel.Error, "{Reason}")]
     public static partial void WritesLost(ILogger logger, string reason);
 
+    [LoggerMessage(5213, LogLevel.Information, "{Device}: it has grown to {Size} bytes")]
+    public static partial void Grown(ILogger logger, string device, long size);
+
+    [LoggerMessage(5214, LogLevel.Warning, "{Device}: the export has grown, and the device keeps its size until it is attached again: {Reason}")]
+    public static partial void NotGrown(ILogger logger, string device, string reason);
+
     [LoggerMessage(5210, LogLevel.Error, "{Reason}")]
     public static partial void Failed(ILogger logger, string reason, Exception error);
 }

@@ -37,10 +37,22 @@ internal sealed record DriverContext(
     /// <summary>Connects and negotiates, for drivers whose data path runs through this process.</summary>
     /// <param name="interrupted">Ends the attempt.</param>
     /// <returns>The export; the caller owns it.</returns>
-    public Task<NbdExport> OpenExportAsync(CancellationToken interrupted) =>
-        Keeper is { IsResuming: true }
+    public async Task<NbdExport> OpenExportAsync(CancellationToken interrupted)
+    {
+        Task<NbdExport> open = Keeper is { IsResuming: true }
             ? KeptMount.OpenAgainAsync(Target, ExportOptions, Loggers.CreateLogger("nbd"), interrupted)
             : NbdExport.OpenAsync(Target, ExportOptions, Loggers.CreateLogger("nbd"), interrupted);
+        NbdExport export = await open.ConfigureAwait(false);
+        if (Arguments.Recovery.Also.Count > 0)
+        {
+            // By another thread: the state is a file.
+            export.StateChanged += change => _ = change.To == NbdExportState.Ready
+                ? Task.Run(() => Publish(state => state with { Server = export.Server }))
+                : Task.CompletedTask;
+        }
+
+        return export;
+    }
 
     private NbdExportOptions ExportOptions => Arguments.Recovery with
     {

@@ -22,6 +22,9 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     private NbdExport? _export;
     private string _device = string.Empty;
 
+    // While no process lived that would have told the kernel.
+    private bool _hasGrown;
+
     /// <inheritdoc/>
     public string Name => LoopKind.Name;
 
@@ -105,7 +108,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             Partitions = answer[4..],
             ExportSize = _export.Info.ExportSize,
             IsReadOnly = isReadOnly,
-            Server = context.Target.ToString()!,
+            Server = _export.Server,
         };
     }
 
@@ -119,6 +122,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         _device = state.Device;
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         KeptMount.Check(context.Keeper, _export);
+        _hasGrown = _export.Info.ExportSize > state.Size + state.UnreachableTail;
         Serve(context.Keeper!.AdoptMount(), OptionsFor(state.ReadOnly), isHeld: true);
         _mounted!.Start();
         Ended = EndAsync(_mounted, context.Keeper);
@@ -130,7 +134,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
             Partitions = state.Partitions ?? [],
             ExportSize = state.Size + state.UnreachableTail,
             IsReadOnly = state.ReadOnly,
-            Server = context.Target.ToString()!,
+            Server = _export.Server,
         };
     }
 
@@ -153,6 +157,10 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
 
         await _mounted!.TakeOverAsync().ConfigureAwait(false);
         keeper.Serving();
+        if (_hasGrown)
+        {
+            _mounted.TellSize();
+        }
     }
 
     /// <summary>Answers what was taken, makes it durable, and leaves the device to another process.</summary>
@@ -266,8 +274,33 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         return isReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
     }
 
-    private void Serve(FuseMount mount, FuseMountOptions options, bool isHeld) => _mounted = new MountedExport(
-        _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper?.State, isHeld);
+    private void Serve(FuseMount mount, FuseMountOptions options, bool isHeld)
+    {
+        _mounted = new MountedExport(
+            _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper?.State, isHeld);
+        _mounted.Grown += () => _ = GrowAsync(_mounted);
+    }
+
+    // By a process of its own, as everything that may wait for what we serve. Before there is a device it takes the size that it finds.
+    private async Task GrowAsync(MountedExport mounted)
+    {
+        if (_device.Length == 0)
+        {
+            return;
+        }
+
+        string[] answer = await LoopHelper.RunAsync(
+            LoopHelperCommand.Grow, _device, context.Entry.LoopName, mounted.Size.ToString(CultureInfo.InvariantCulture)).ConfigureAwait(false);
+        if (answer[0] != LoopHelper.Done)
+        {
+            AttachLog.NotGrown(context.Logger, _device, answer[1]);
+            return;
+        }
+
+        long size = long.Parse(answer[1], CultureInfo.InvariantCulture);
+        context.Publish(state => state with { Size = size, UnreachableTail = _export!.Info.ExportSize - size });
+        AttachLog.Grown(context.Logger, _device, size);
+    }
 
     private async Task<string[]> PutLoopOverAsync(bool isReadOnly, CancellationToken interrupted)
     {

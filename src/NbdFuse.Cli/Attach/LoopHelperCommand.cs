@@ -33,6 +33,9 @@ internal static class LoopHelperCommand
     /// <summary>Word of the helper: detach-named NAME. By force, whatever device carries the name; none is fine.</summary>
     public const string DetachNamed = "detach-named";
 
+    /// <summary>Word of the helper: grow DEVICE NAME SIZE. The file has grown to so many bytes. Answers the device's SIZE.</summary>
+    public const string Grow = "grow";
+
     /// <summary>Word of the helper: unmount MOUNTPOINT. May wait for the device for ever.</summary>
     public const string Unmount = "unmount";
 
@@ -66,6 +69,8 @@ internal static class LoopHelperCommand
                 [Claim, var device] => Claimed(claim = DeviceRelease.Claim(device)),
                 [DetachNamed, var name] => Holders(
                     LoopDevice.Find(name) is { } found ? LoopOperations.TakeDown(found, name, force: true, flush: false) : []),
+                [Grow, var device, var name, var size] => string.Create(
+                    CultureInfo.InvariantCulture, $"{LoopHelper.Done}\t{LoopDevice.Grow(device, name, long.Parse(size, CultureInfo.InvariantCulture))}"),
                 [Unmount, var path] => Unmounted(path),
                 _ => throw new UsageException($"{LoopHelper.Verb} is not for users", showUsage: false),
             };

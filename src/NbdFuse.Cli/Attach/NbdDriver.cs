@@ -39,6 +39,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
     private Task<string>? _runner;
     private int _index = -1;
     private int _owner;
+    private volatile KernelNbdGeometry? _geometry;
     private volatile string? _outage;
     private volatile bool _isCutOff;
     private volatile IReadOnlyList<string> _partitions = [];
@@ -240,6 +241,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
             KernelNbdDevice.WaitUsable(_index);
             interrupted.ThrowIfCancellationRequested();
             geometry = FitBlockSize(geometry);
+            _geometry = geometry;
             IReadOnlyList<string> partitions = _partitions = FindPartitions();
             interrupted.ThrowIfCancellationRequested();
             Supervise(sockets);
@@ -289,7 +291,7 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
             sockets.Sockets);
         _owner = KernelNbdDevice.Owner(_index);
         Publish();
-        _supervision = new KernelNbdSupervision(control, _index, _identifier, _owner, sockets.Sockets, Negotiate, Report);
+        _supervision = new KernelNbdSupervision(control, _index, _identifier, _owner, sockets.Sockets, Negotiate, Report, Grow);
 
         // A device that the kernel made for us goes with us; those that the module made at its start stay.
         if (!before.Contains("/sys/block/" + Path.GetFileName(KernelNbdDevice.PathOf(_index))))
@@ -436,6 +438,31 @@ internal sealed class NbdDriver(DriverContext context) : IDeviceDriver
             : _handover!.ConnectAsync(connections, stop);
         NbdHandoverSockets sockets = attempt.GetAwaiter().GetResult();
         return new KernelNbdOffer(sockets.Export, sockets.Sockets, sockets.SayGoodbye, sockets);
+    }
+
+    // By the supervisor. The block size stays, and with it what the page cache has of the device.
+    private void Grow(NbdExportInfo export)
+    {
+        string path = KernelNbdDevice.PathOf(_index);
+        KernelNbdGeometry before = _geometry!;
+        KernelNbdGeometry now = before with
+        {
+            Size = (long)export.Size - ((long)export.Size % before.BlockSize),
+            ExportSize = (long)export.Size,
+        };
+        try
+        {
+            _control!.Resize(_index, _identifier, now);
+        }
+        catch (AttachException e)
+        {
+            AttachLog.NotGrown(context.Logger, path, e.Message);
+            return;
+        }
+
+        _geometry = now;
+        context.Publish(state => state with { Size = now.Size, UnreachableTail = now.ExportSize - now.Size });
+        AttachLog.Grown(context.Logger, path, now.Size);
     }
 
     private void Report(bool isOnline, string? reason)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using NbdFuse.Attach;
+using NbdFuse.Attach.KernelNbd;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -86,6 +87,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         tls.AddTo(command);
         var recovery = new RecoveryVerbOptions();
         recovery.AddTo(command);
+        recovery.RefuseFor(driver, KernelNbdKind.Name);
         Array.ForEach(shared, command.Options.Add);
         command.SetAction(async (result, _) =>
         {
@@ -111,7 +113,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 RecordFile = result.GetValue(record),
                 PrefetchFile = result.GetValue(prefetch),
                 Nbd = nbd.Read(result),
-                Recovery = recovery.Read(result),
+                Recovery = recovery.Read(result, tls.Read(result)),
                 IsPrepared = result.GetValue(prepared),
                 Keeper = result.GetValue(keeper),
                 IsKept = result.GetValue(kept),

@@ -47,6 +47,11 @@ internal static class HelpTexts
             --shared           others write to the export, too: no write log
             --no-extended-headers
                                talk to the server as to older ones
+            --also URI         another server with the same export, should this one be
+                               lost (repeatable; for exports that are only read)
+            --failover=shared-storage
+                               also for writing: all servers have the same storage
+            --respawn          start a lost server again (--command, [ CMD ])
             --keeper           the file survives the death of the process that
                                serves it (Linux 6.9)
             --record FILE      record which blocks are read, in their order

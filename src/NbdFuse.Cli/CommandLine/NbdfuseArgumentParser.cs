@@ -29,9 +29,11 @@ internal static class NbdfuseArgumentParser
         new(OptionId.SingleThread, 's'),
         new(OptionId.Verbose, 'v', "verbose"),
         new(OptionId.Version, 'V', "version"),
+        new(OptionId.Also, Long: "also", TakesArgument: true, IsOwn: true),
         new(OptionId.Cache, Long: "cache", TakesArgument: true, IsOwn: true),
         new(OptionId.Debug, Long: "debug", IsOwn: true),
         new(OptionId.Export, Long: "export", TakesArgument: true, IsOwn: true),
+        new(OptionId.Failover, Long: "failover", TakesArgument: true, IsOwn: true),
         new(OptionId.Keeper, Long: "keeper", IsOwn: true),
         new(OptionId.Movers, Long: "movers", TakesArgument: true, IsOwn: true),
         new(OptionId.NoExtendedHeaders, Long: "no-extended-headers", IsOwn: true),
@@ -43,6 +45,7 @@ internal static class NbdfuseArgumentParser
         new(OptionId.ReconnectTimeout, Long: "reconnect-timeout", TakesArgument: true, IsOwn: true),
         new(OptionId.Record, Long: "record", TakesArgument: true, IsOwn: true),
         new(OptionId.RequestTimeout, Long: "request-timeout", TakesArgument: true, IsOwn: true),
+        new(OptionId.Respawn, Long: "respawn", IsOwn: true),
         new(OptionId.Shared, Long: "shared", IsOwn: true),
         new(OptionId.Spin, Long: "spin", TakesArgument: true, IsOwn: true),
         new(OptionId.Tls, Long: "tls", TakesArgument: true, IsOwn: true),
@@ -69,6 +72,7 @@ internal static class NbdfuseArgumentParser
     {
         var result = new NbdfuseArguments();
         List<string> mountOptions = [];
+        List<string> also = [];
         string? export = null;
         var tls = new TlsWords();
         var operands = new StrongBox<int>();
@@ -84,6 +88,9 @@ internal static class NbdfuseArgumentParser
             {
                 case OptionId.MountOption:
                     mountOptions.Add(argument!);
+                    break;
+                case OptionId.Also:
+                    also.Add(argument!);
                     break;
                 case OptionId.Export:
                     export = argument;
@@ -113,8 +120,35 @@ internal static class NbdfuseArgumentParser
         }
 
         result = result with { MountOptions = mountOptions, MountPoint = rest[0], ExportName = export ?? string.Empty };
-        return WithMode(result, rest.AsSpan(1), export, tls);
+        result = WithMode(result, rest.AsSpan(1), export, tls) with { Also = ReadAlso(also, tls) };
+        return result.Respawn ? result with { Target = Respawning(result.Target!) } : result;
     }
+
+    /// <summary>Reads the values of --also.</summary>
+    /// <param name="also">URIs.</param>
+    /// <param name="tls">The options for TLS, which hold for all servers; those of a URI for that one.</param>
+    internal static IReadOnlyList<NbdAlternative> ReadAlso(IEnumerable<string> also, TlsWords tls) =>
+    [
+        .. also.Select(text =>
+        {
+            NbdUri uri = NbdUri.Parse(text);
+            return new NbdAlternative(NbdTarget.FromUri(uri), uri.ExportName, tls.With(uri));
+        }),
+    ];
+
+    /// <summary>Reads the value of --failover.</summary>
+    /// <param name="text">The value.</param>
+    /// <returns>True.</returns>
+    internal static bool ReadFailover(string text) => text == "shared-storage"
+        ? true
+        : throw new UsageException($"--failover is \"shared-storage\", not \"{text}\"", showUsage: false);
+
+    private static NbdTarget Respawning(NbdTarget target) => target switch
+    {
+        CommandTarget command => command with { Respawn = true },
+        SocketActivationTarget activation => activation with { Respawn = true },
+        _ => throw new UsageException("--respawn is for servers that are started here: --command and [ CMD ]", showUsage: false),
+    };
 
     private static NbdfuseAction? ActionOf(OptionId id) => id switch
     {
@@ -139,6 +173,8 @@ internal static class NbdfuseArgumentParser
         OptionId.Verbose => result with { Verbose = true, Quiet = false },
         OptionId.Quiet => result with { Quiet = true, Verbose = false },
         OptionId.Debug => result with { Debug = true },
+        OptionId.Failover => result with { SharedStorage = ReadFailover(argument!) },
+        OptionId.Respawn => result with { Respawn = true },
         OptionId.Keeper => result with { Keeper = true },
         OptionId.Punch => result with
         {

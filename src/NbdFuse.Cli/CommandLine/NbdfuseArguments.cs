@@ -84,6 +84,15 @@ internal sealed record NbdfuseArguments
     /// <summary>Extended headers are used where the server has them (not with --no-extended-headers).</summary>
     public bool ExtendedHeaders { get; init; } = true;
 
+    /// <summary>Further servers with the same export (--also).</summary>
+    public IReadOnlyList<NbdAlternative> Also { get; init; } = [];
+
+    /// <summary>All of them stand on the same storage (--failover=shared-storage).</summary>
+    public bool SharedStorage { get; init; }
+
+    /// <summary>A server that we start is started again when it is lost (--respawn).</summary>
+    public bool Respawn { get; init; }
+
     /// <summary>Another process follows one that dies (--keeper).</summary>
     public bool Keeper { get; init; }
 

@@ -75,6 +75,15 @@ internal enum OptionId
     /// <summary>--no-extended-headers.</summary>
     NoExtendedHeaders,
 
+    /// <summary>--also.</summary>
+    Also,
+
+    /// <summary>--failover.</summary>
+    Failover,
+
+    /// <summary>--respawn.</summary>
+    Respawn,
+
     /// <summary>--keeper.</summary>
     Keeper,
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using NbdFuse.Client;
+using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
 
@@ -27,6 +28,19 @@ internal sealed class RecoveryVerbOptions
 
     private readonly Option<bool> _shared = new("--shared") { Description = "Others write to the export, too: no write log" };
 
+    private readonly Option<string[]> _also = new("--also")
+    {
+        Description = "Another server with the same export, should this one be lost; for exports that are only read",
+        HelpName = "URI",
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    private readonly Option<string> _failover = new("--failover")
+    {
+        Description = "shared-storage: all servers have the same storage, and the export may be written to",
+        HelpName = "shared-storage",
+    };
+
     private readonly Option<bool> _compact = new("--no-extended-headers") { Description = "Talk to the server as to older ones" };
 
     /// <summary>Makes the options.</summary>
@@ -34,6 +48,8 @@ internal sealed class RecoveryVerbOptions
     {
         _reconnectTimeout.Validators.Add(Check(text => NbdfuseArgumentParser.ReadReconnectTimeout(text)));
         _onTimeout.Validators.Add(Check(text => NbdfuseArgumentParser.ReadOnTimeout(text)));
+        _failover.Validators.Add(Check(text => NbdfuseArgumentParser.ReadFailover(text)));
+        _also.Validators.Add(CheckUris);
         _writeLog.Validators.Add(Check(text => NbdfuseArgumentParser.ReadWriteLog(text)));
     }
 
@@ -45,19 +61,50 @@ internal sealed class RecoveryVerbOptions
         command.Options.Add(_onTimeout);
         command.Options.Add(_writeLog);
         command.Options.Add(_shared);
+        command.Options.Add(_also);
+        command.Options.Add(_failover);
         command.Options.Add(_compact);
     }
 
+    /// <summary>Further servers are nothing for a driver whose connections belong to the kernel.</summary>
+    /// <param name="driver">The option for the driver.</param>
+    /// <param name="name">Its name.</param>
+    public void RefuseFor(Option<string> driver, string name) => _also.Validators.Add(result =>
+    {
+        if (result.GetValue(driver) == name)
+        {
+            result.AddError($"the driver {name} takes no further servers (--also): use --driver ublk or --driver fuse");
+        }
+    });
+
     /// <summary>What was asked for.</summary>
     /// <param name="result">The command line, which has been found right.</param>
-    public NbdExportOptions Read(ParseResult result) => new()
+    /// <param name="tls">The options for TLS.</param>
+    public NbdExportOptions Read(ParseResult result, TlsWords tls) => new()
     {
+        Also = NbdfuseArgumentParser.ReadAlso(result.GetValue(_also) ?? [], tls),
+        SharedStorage = result.GetValue(_failover) is not null,
         ReconnectTimeout = result.GetValue(_reconnectTimeout) is { } time ? NbdfuseArgumentParser.ReadReconnectTimeout(time) : Timeout.InfiniteTimeSpan,
         OnTimeout = result.GetValue(_onTimeout) is { } action ? NbdfuseArgumentParser.ReadOnTimeout(action) : NbdTimeoutAction.Error,
         WriteLogBytes = result.GetValue(_writeLog) is { } size ? NbdfuseArgumentParser.ReadWriteLog(size) : NbdfuseArguments.DefaultWriteLogBytes,
         Shared = result.GetValue(_shared),
         ExtendedHeaders = !result.GetValue(_compact),
     };
+
+    private static void CheckUris(OptionResult result)
+    {
+        foreach (Token token in result.Tokens)
+        {
+            try
+            {
+                _ = NbdUri.Parse(token.Value);
+            }
+            catch (NbdUriException e)
+            {
+                result.AddError(e.Message);
+            }
+        }
+    }
 
     private static Action<OptionResult> Check<T>(Func<string, T> read) => result =>
     {

@@ -41,8 +41,8 @@ internal static partial class CommandLog
     [LoggerMessage(5016, LogLevel.Debug, "cannot tell what the export holds: {Reason}")]
     public static partial void NoContent(ILogger logger, string reason);
 
-    [LoggerMessage(5013, LogLevel.Debug, "{Target} is not connected to again when it is lost: reads and writes fail then")]
-    public static partial void CannotReconnect(ILogger logger, string target);
+    [LoggerMessage(5013, LogLevel.Debug, "when {Target} is lost, reads and writes fail: {Reason}")]
+    public static partial void CannotReconnect(ILogger logger, string target, string reason);
 
     [LoggerMessage(5014, LogLevel.Information, "the export is shared: what a server that crashes forgets is not written again")]
     public static partial void Shared(ILogger logger);

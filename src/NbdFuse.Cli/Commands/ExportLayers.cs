@@ -1,19 +1,23 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Block;
+using NbdFuse.Block.Layers;
 using NbdFuse.Cache;
 using NbdFuse.Client;
 using NbdFuse.Native;
 
 namespace NbdFuse.Cli;
 
-/// <summary>What stands between the stateless layers of an export and its queue, when it is asked for: cache, then recorder.</summary>
+/// <summary>What stands between the stateless layers of an export and its queue, where it is of use: known zeroes, cache, recorder.</summary>
 internal sealed class ExportLayers : IAsyncDisposable
 {
     private readonly ExportCache? _cache;
     private readonly TraceWriter? _writer;
 
-    private ExportLayers(IBlockDevice device, ExportCache? cache, TraceWriter? writer)
+    private readonly ZeroRangeLayer? _zeroes;
+
+    private ExportLayers(IBlockDevice device, ZeroRangeLayer? zeroes, ExportCache? cache, TraceWriter? writer)
     {
+        _zeroes = zeroes;
         Device = device;
         _cache = cache;
         _writer = writer;
@@ -33,9 +37,10 @@ internal sealed class ExportLayers : IAsyncDisposable
     /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
     /// <param name="traces">What is read by a trace, and recorded.</param>
     /// <param name="logger">The log.</param>
+    /// <param name="knowsZeroes">The server tells what reads as zeroes, and nobody else changes that: it is not read over the network.</param>
     /// <exception cref="PosixException">There is no memory for it.</exception>
     public static ExportLayers Over(
-        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, ExportTraces traces, ILogger logger)
+        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, ExportTraces traces, ILogger logger, bool knowsZeroes = false)
     {
         AccessTrace? prefetch = traces.Prefetch;
         if (prefetch is not null && prefetch.Size != stack.Info.Size)
@@ -48,15 +53,17 @@ internal sealed class ExportLayers : IAsyncDisposable
             TraceLog.Prefetching(logger, prefetch.Count, prefetch.Bytes);
         }
 
+        ZeroRangeLayer? zeroes = knowsZeroes && stack.Info.CanBlockStatus ? new ZeroRangeLayer(stack, ready) : null;
+        stack = zeroes ?? stack;
         ExportCache? cache = ExportCache.Over(stack, export, ready, cacheBytes, readAheadBytes, prefetch);
         IBlockDevice top = cache?.Device ?? stack;
         if (traces.RecordPath is null)
         {
-            return new ExportLayers(top, cache, null);
+            return new ExportLayers(top, zeroes, cache, null);
         }
 
         var recorder = new AccessRecorder(top);
-        return new ExportLayers(recorder, cache, new TraceWriter(recorder, traces.RecordPath, logger));
+        return new ExportLayers(recorder, zeroes, cache, new TraceWriter(recorder, traces.RecordPath, logger));
     }
 
     /// <summary>
@@ -66,9 +73,9 @@ internal sealed class ExportLayers : IAsyncDisposable
     /// <param name="export">The export under the layers; not started yet.</param>
     public void Follow(NbdExport export)
     {
-        if (_cache is null)
+        if (_zeroes is not null)
         {
-            return;
+            export.Rewritten += _zeroes.Forget;
         }
 
         export.StateChanged += change =>
@@ -76,10 +83,12 @@ internal sealed class ExportLayers : IAsyncDisposable
             switch (change.To)
             {
                 case NbdExportState.Recovering:
-                    _cache.Device.Clear();
+                    _cache?.Device.Clear();
+                    _zeroes?.Forget();
                     break;
                 case NbdExportState.Failed:
-                    _cache.Device.Suspend();
+                    _cache?.Device.Suspend();
+                    _zeroes?.Suspend();
                     break;
             }
         };

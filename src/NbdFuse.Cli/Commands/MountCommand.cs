@@ -122,6 +122,8 @@ internal static class MountCommand
             Shared = arguments.Shared,
             KeptLog = link?.WriteLog,
             ExtendedHeaders = arguments.ExtendedHeaders,
+            Also = arguments.Also,
+            SharedStorage = arguments.SharedStorage,
         };
         ILogger logger = loggers.CreateLogger("nbd");
         return link is { IsResuming: true }
@@ -139,7 +141,7 @@ internal static class MountCommand
 
         if (!arguments.Target!.CanReconnect)
         {
-            CommandLog.CannotReconnect(logger, arguments.Target.ToString());
+            CommandLog.CannotReconnect(logger, arguments.Target.ToString(), arguments.Target.WhyNoReconnect);
         }
         else if (arguments.Shared)
         {
@@ -154,7 +156,7 @@ internal static class MountCommand
             logger,
             target.FilePath,
             info.Size,
-            arguments.Target!.ToString(),
+            export.Server,
             export.Connections,
             info.IsReadOnly ? "read-only" : "read-write");
     }

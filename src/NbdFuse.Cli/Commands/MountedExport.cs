@@ -12,7 +12,7 @@ namespace NbdFuse.Cli;
 /// Export, layers, queue, loop and FUSE session of one mount, joined: made in the order in which data flows up, taken down in
 /// the opposite one.
 /// </summary>
-internal sealed class MountedExport : IAsyncDisposable
+internal sealed partial class MountedExport : IAsyncDisposable
 {
     // Enough for the kernel's max_background of 256 at any request size; buffers are touched only when they are used.
     private const int QueueCapacity = 256;
@@ -35,6 +35,7 @@ internal sealed class MountedExport : IAsyncDisposable
     private readonly ExportLayers _layers;
     private readonly FuseSession _session;
     private readonly bool _raisesReadAhead;
+    private readonly bool _isDevice;
     private readonly TaskCompletionSource<Exception> _loopFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _told = Task.CompletedTask;
     private bool _isDisposed;
@@ -74,6 +75,7 @@ internal sealed class MountedExport : IAsyncDisposable
 
         // What others write must be seen: with them there is no cache. None either below a block device, whose pages the kernel
         // keeps, and which must not need more memory just when memory is short.
+        _isDevice = isPinned;
         bool isPlain = arguments.Shared || isPinned;
         _raisesReadAhead = !isPlain && arguments.ReadAheadBytes != 0 && options.MaximumReadAhead is null;
         _layers = ExportLayers.Over(
@@ -83,7 +85,8 @@ internal sealed class MountedExport : IAsyncDisposable
             isPlain ? 0 : arguments.CacheBytes,
             isPlain ? 0 : arguments.ReadAheadBytes,
             arguments.Shared ? ExportTraces.None : traces ?? ExportTraces.None,
-            loggers.CreateLogger(ErrorText.Program));
+            loggers.CreateLogger(ErrorText.Program),
+            knowsZeroes: !export.IsShared);
         var bounds = new RequestQueueOptions { Capacity = capacity };
         _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
         _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
@@ -117,6 +120,8 @@ internal sealed class MountedExport : IAsyncDisposable
             IsStalled = () => IsStalled,
         };
 
+        export.Grown += OnGrown;
+
         // Not on the loop, which nothing that is told of it may hold up; one after the other.
         export.StateChanged += change => _told = _told.ContinueWith(
             _ => StateChanged?.Invoke(change), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
@@ -124,6 +129,9 @@ internal sealed class MountedExport : IAsyncDisposable
 
     /// <summary>Raised, on a thread of the pool and one after the other, when the server is lost and when it is back.</summary>
     public event Action<NbdExportStateChange>? StateChanged;
+
+    /// <summary>Raised, on a thread of its own, when the export has grown and the kernel has been told.</summary>
+    public event Action? Grown;
 
     /// <summary>Whether the server is lost and searched for: requests wait.</summary>
     public bool IsStalled => _export.State == NbdExportState.Recovering;

@@ -67,22 +67,30 @@ internal static partial class KeptMount
             return;
         }
 
-        NbdExportInfo info = export.Negotiated.Export;
-        NbdBlockSizes blocks = info.BlockSizes ?? default;
-        var now = new SavedExport(info.Size, (ulong)info.Flags, blocks.Minimum, blocks.Preferred, blocks.Maximum);
+        SavedExport now = Describe(export);
+        export.Grown += () => link.State.SaveExport(Describe(export));
         if (link.State.LoadExport() is not { } before)
         {
             link.State.SaveExport(now);
             return;
         }
 
-        // One that has grown is the same; what it has more is seen by whoever asks next.
+        // One that has grown is the same.
         if (now.Size < before.Size || now with { Size = before.Size } != before)
         {
             throw new KeptExportException(string.Create(
                 CultureInfo.InvariantCulture,
                 $"the server has another export than the one that is mounted: {now.Size} bytes, flags 0x{now.Flags:x}, blocks {now.MinimumBlock}/{now.PreferredBlock}/{now.MaximumBlock}, before {before.Size} bytes, flags 0x{before.Flags:x}, blocks {before.MinimumBlock}/{before.PreferredBlock}/{before.MaximumBlock}; nothing was written to it; check the server, and mount again"));
         }
+
+        link.State.SaveExport(now);
+    }
+
+    private static SavedExport Describe(NbdExport export)
+    {
+        NbdExportInfo info = export.Negotiated.Export;
+        NbdBlockSizes blocks = info.BlockSizes ?? default;
+        return new SavedExport(info.Size, (ulong)info.Flags, blocks.Minimum, blocks.Preferred, blocks.Maximum);
     }
 
     /// <summary>Begins to take requests.</summary>
@@ -103,6 +111,9 @@ internal static partial class KeptMount
             }
 
             await mounted.TakeOverAsync().ConfigureAwait(false);
+
+            // It may have grown while no process lived.
+            mounted.TellSize();
         }
         else
         {

@@ -4,6 +4,10 @@ using NbdFuse.Native;
 namespace NbdFuse.Client;
 
 /// <summary>Starts a server on one end of a socket pair, as its standard input and output.</summary>
+/// <remarks>
+/// With <see cref="CommandTarget.Respawn"/> another one is started when the one before has ended, and not sooner: two at once could
+/// write to the same file, and the older one last.
+/// </remarks>
 internal sealed class CommandTransport : NbdTransport
 {
     private readonly CommandTarget _target;
@@ -11,14 +15,23 @@ internal sealed class CommandTransport : NbdTransport
     private bool _used;
     private ServerProcess? _server;
     private FileDescriptor? _handedOut;
+    private Task _ending = Task.CompletedTask;
+    private bool _isDisposed;
 
     /// <summary>Prepares the transport; nothing is started yet.</summary>
     public CommandTransport(CommandTarget target, NbdTransportOptions options, ILogger logger)
         : base(target, options, logger) => _target = target;
 
     /// <inheritdoc/>
-    public override Task<FileDescriptor> ConnectAsync(CancellationToken cancellationToken = default) =>
-        BlockingWork.RunAsync(Start, cancellationToken);
+    public override async Task<FileDescriptor> ConnectAsync(CancellationToken cancellationToken = default)
+    {
+        if (_target.Respawn)
+        {
+            await EndOfLast().WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        return await BlockingWork.RunAsync(Start, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public override void Abandon() => _server?.Abandon();
@@ -30,6 +43,7 @@ internal sealed class CommandTransport : NbdTransport
         lock (_lock)
         {
             _used = true;
+            _isDisposed = true;
             server = _server;
 
             // The end of its input is what tells the server to end. A caller who still holds the connection has
@@ -37,6 +51,7 @@ internal sealed class CommandTransport : NbdTransport
             _handedOut?.Dispose();
         }
 
+        await _ending.ConfigureAwait(false);
         if (server is not null)
         {
             await server.DisposeAsync().ConfigureAwait(false);
@@ -54,11 +69,49 @@ internal sealed class CommandTransport : NbdTransport
                 failure.Reason == NbdConnectFailure.ClosedByServer ? Options.CommandExitTimeout : TimeSpan.Zero, failure);
     }
 
+    // The same for all attempts, each of which has its own patience.
+    private Task EndOfLast()
+    {
+        lock (_lock)
+        {
+            if (_server is { } last && !_isDisposed)
+            {
+                _server = null;
+                EndInput();
+                _ending = Task.Run(last.DisposeAsync().AsTask, CancellationToken.None);
+            }
+
+            return _ending;
+        }
+    }
+
+    // What tells a server to end that has not: it may have broken the protocol only.
+    private void EndInput()
+    {
+        bool isHeld = false;
+        try
+        {
+            _handedOut!.DangerousAddRef(ref isHeld);
+            _ = Posix.Shutdown(_handedOut.Value, SocketConstants.SHUT_WR);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The connection's owner was faster.
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                _handedOut!.DangerousRelease();
+            }
+        }
+    }
+
     private FileDescriptor Start()
     {
         lock (_lock)
         {
-            if (_used)
+            if (_isDisposed || (_used && !(_target.Respawn && _server is null)))
             {
                 throw new NbdConnectException(
                     NbdConnectFailure.CannotReopen,

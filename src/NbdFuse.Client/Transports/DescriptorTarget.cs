@@ -5,6 +5,9 @@ namespace NbdFuse.Client;
 public sealed record DescriptorTarget(int Fd) : NbdTarget
 {
     /// <inheritdoc/>
+    public override string WhyNoReconnect => "an inherited socket (--fd) cannot be connected to again: give an address";
+
+    /// <inheritdoc/>
     public override bool CanOpenMore => false;
 
     /// <inheritdoc/>

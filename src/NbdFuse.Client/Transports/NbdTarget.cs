@@ -21,9 +21,12 @@ public abstract record NbdTarget
     public virtual bool CanMultiConn => CanOpenMore;
 
     /// <summary>
-    /// Whether a lost server is found there again: at addresses; not a command, which a new connection would start anew.
+    /// Whether a lost server is found there again: at addresses; of commands only when a new connection may start them anew.
     /// </summary>
     public virtual bool CanReconnect => CanMultiConn;
+
+    /// <summary>Why it is not, in one clause for whoever has lost it.</summary>
+    public virtual string WhyNoReconnect => "it cannot be connected to again";
 
     /// <summary>The target that a URI names; its export name and TLS settings are not part of it.</summary>
     public static NbdTarget FromUri(NbdUri uri)

@@ -108,6 +108,8 @@ public abstract class NbdTransport : IAsyncDisposable
             tls?.Dispose();
             if (socket is not null)
             {
+                OnHandshakeFailed();
+
                 // Others may hold it, too (NbdTransportOptions.Connected): closing alone would not tell the server.
                 _ = Posix.Shutdown(socket.Value, SocketConstants.SHUT_RDWR);
                 socket.Dispose();
@@ -115,6 +117,11 @@ public abstract class NbdTransport : IAsyncDisposable
 
             throw;
         }
+    }
+
+    /// <summary>There was a connection, and nothing came of it.</summary>
+    private protected virtual void OnHandshakeFailed()
+    {
     }
 
     /// <summary>

@@ -50,6 +50,19 @@ internal sealed class ServerProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether it has ended.</summary>
+    public bool HasEnded => _child.WaitForExit(TimeSpan.Zero);
+
+    /// <summary>Frees what is left of a server that has ended.</summary>
+    public void Reap()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            Log.CommandEnded(_logger, _child.Pid, Describe(_child.ExitCode.GetValueOrDefault()));
+            _child.Dispose();
+        }
+    }
+
     /// <summary>The error that tells of the server's end, if it has ended or does so soon.</summary>
     /// <param name="timeout">How long to wait for the end.</param>
     /// <param name="cause">What was noticed first.</param>

@@ -75,6 +75,15 @@ internal sealed class SocketActivationTransport : NbdTransport
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_target.Respawn && _server is { HasEnded: true })
+            {
+                // Its socket went with it.
+                _server.Reap();
+                _server = null;
+                _socket = null;
+                RemoveDirectory();
+            }
+
             if (_socket is null)
             {
                 try

@@ -17,6 +17,9 @@ internal sealed class TcpTransport : NbdTransport
     // Where the last connection went.
     private volatile IPAddress? _chosen;
 
+    // One that took a connection, and no handshake came of it: the last to be tried again.
+    private volatile IPAddress? _doubtful;
+
     /// <summary>Prepares the transport.</summary>
     public TcpTransport(TcpTarget target, NbdTransportOptions options, ILogger logger)
         : base(target, options, logger) => _target = target;
@@ -56,6 +59,8 @@ internal sealed class TcpTransport : NbdTransport
         _chosen is { } address
             ? ConnectAsync([address], Options.ConnectTimeout, cancellationToken)
             : ConnectAsync(cancellationToken);
+
+    private protected override void OnHandshakeFailed() => _doubtful = _chosen;
 
     private TimeSpan Remaining(long start)
     {
@@ -113,6 +118,11 @@ internal sealed class TcpTransport : NbdTransport
     private FileDescriptor Connect(IPAddress[] addresses, TimeSpan timeout, CancellationToken cancellationToken)
     {
         using var wait = new DeadlineWait(timeout, cancellationToken);
+        if (addresses.Length > 1 && _doubtful is { } doubtful && Array.IndexOf(addresses, doubtful) >= 0)
+        {
+            addresses = [.. addresses.Where(address => !address.Equals(doubtful)), doubtful];
+        }
+
         int[] errors = new int[addresses.Length];
         for (int i = 0; i < addresses.Length; i++)
         {

@@ -105,15 +105,35 @@ public sealed class KernelNbdSupervisorTests
     }
 
     [Fact]
-    public void Export_that_has_grown_is_taken()
+    public void Export_that_has_grown_is_taken_and_its_first_size_is_too_small_from_then_on()
     {
         var world = new World(1) { Export = First with { Size = 2 << 20 } };
+        world.Lose(1);
         world.Lose(1);
 
         Assert.Equal(KernelNbdSupervisionEnd.Stopped, Run(world));
 
-        Assert.Equal(1, world.HandedOver);
+        Assert.Equal(2, world.HandedOver);
+        Assert.Equal([2ul << 20], world.Grown);
         Assert.Null(world.Failed);
+
+        world.Lose(1);
+        world.Lose(1);
+        world.Shrinks = First;
+        Assert.Equal(KernelNbdSupervisionEnd.GivenUp, Run(world));
+        Assert.Contains("1048576", world.Failed);
+    }
+
+    [Fact]
+    public void Size_stays_while_a_connection_lives_to_a_server_that_knows_only_the_old_one()
+    {
+        var world = new World(2) { Export = First with { Size = 2 << 20 } };
+        world.Lose(1);
+
+        Run(world);
+
+        Assert.Equal(1, world.HandedOver);
+        Assert.Empty(world.Grown);
     }
 
     [Fact]
@@ -223,6 +243,11 @@ public sealed class KernelNbdSupervisorTests
 
         public List<(int Count, bool SameServer)> Asked { get; } = [];
 
+        /// <summary>What is offered from the second time on.</summary>
+        public NbdExportInfo? Shrinks { get; set; }
+
+        public List<ulong> Grown { get; } = [];
+
         public List<int> Pauses { get; } = [];
 
         public List<(bool IsOnline, string? Reason)> Reports { get; } = [];
@@ -266,7 +291,8 @@ public sealed class KernelNbdSupervisorTests
             }
 
             _offered = Math.Min(connections, Gives);
-            return new KernelNbdOffer(Export, [], () => Declined++, this);
+            NbdExportInfo export = Shrinks is { } smaller && _offers++ > 0 ? smaller : Export;
+            return new KernelNbdOffer(export, [], () => Declined++, this);
         }
 
         public void HandOver(KernelNbdOffer offer)
@@ -287,6 +313,9 @@ public sealed class KernelNbdSupervisorTests
 
         public void Dispose() => Disposed++;
 
+        public void Grow(NbdExportInfo export) => Grown.Add(export.Size);
+
         private int _offered;
+        private int _offers;
     }
 }

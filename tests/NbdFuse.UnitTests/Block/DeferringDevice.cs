@@ -5,9 +5,9 @@ namespace NbdFuse.UnitTests.Block;
 /// <summary>A device that holds every request until the test ends it, in whatever order and with whatever error.</summary>
 internal sealed class DeferringDevice(BlockDeviceInfo info) : IBlockDevice
 {
-    private readonly byte[]? _content = info.Size <= 64 << 20 ? new byte[info.Size] : null;
+    private byte[]? _content = info.Size <= 64 << 20 ? new byte[info.Size] : null;
 
-    public BlockDeviceInfo Info { get; } = info;
+    public BlockDeviceInfo Info { get; private set; } = info;
 
     /// <summary>What is in flight, oldest first.</summary>
     public List<BlockRequest> Held { get; } = [];
@@ -50,5 +50,12 @@ internal sealed class DeferringDevice(BlockDeviceInfo info) : IBlockDevice
         }
 
         request.Complete(error);
+    }
+
+    /// <summary>Has the device grow.</summary>
+    public void Grow(int size)
+    {
+        Info = Info with { Size = size };
+        Array.Resize(ref _content, size);
     }
 }

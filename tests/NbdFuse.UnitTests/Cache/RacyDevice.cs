@@ -8,9 +8,9 @@ namespace NbdFuse.UnitTests.Cache;
 /// </summary>
 internal sealed class RacyDevice(BlockDeviceInfo info) : IBlockDevice
 {
-    private readonly byte[] _content = new byte[info.Size];
+    private byte[] _content = new byte[info.Size];
 
-    public BlockDeviceInfo Info { get; } = info;
+    public BlockDeviceInfo Info { get; private set; } = info;
 
     public List<BlockRequest> Waiting { get; } = [];
 
@@ -72,5 +72,12 @@ internal sealed class RacyDevice(BlockDeviceInfo info) : IBlockDevice
     {
         Execute(index, error, error == 0);
         Reply(Executed.Count - 1);
+    }
+
+    /// <summary>Has the device grow.</summary>
+    public void Grow(int size)
+    {
+        Info = Info with { Size = size };
+        Array.Resize(ref _content, size);
     }
 }

@@ -134,6 +134,30 @@ public sealed class NbdfuseArgumentTests
     }
 
     [Fact]
+    public void Further_servers_have_their_own_names_and_settings_of_tls()
+    {
+        NbdfuseArguments result = Parse(
+            ["--also", "nbds://a/x?tls-hostname=y", "--also=nbd+unix:///?socket=/s", "--failover=shared-storage", .. Mount]);
+        Assert.True(result.SharedStorage);
+        Assert.Equal([new TcpTarget("a", 10809), new UnixTarget("/s")], result.Also.Select(also => also.Target));
+        Assert.Equal(["x", ""], result.Also.Select(also => also.ExportName));
+        Assert.Equal([(NbdTlsMode.Require, "y"), (NbdTlsMode.Off, null)], result.Also.Select(also => (also.Tls.Mode, also.Tls.HostName)));
+        Assert.Equal(NbdTlsMode.Off, result.Tls.Mode);
+        Assert.Contains("shared-storage", Assert.Throws<UsageException>(() => Parse(["--failover=yes", .. Mount])).Message, StringComparison.Ordinal);
+        Assert.Throws<NbdUriException>(() => Parse(["--also", "http://x", .. Mount]));
+    }
+
+    [Fact]
+    public void Commands_are_started_again_when_that_is_asked_for_and_nothing_else_is()
+    {
+        Assert.False(Parse("mnt", "--command", "true").Target!.CanReconnect);
+        Assert.True(Parse("--respawn", "mnt", "--command", "true").Target!.CanReconnect);
+        Assert.True(Parse("--respawn", "mnt", "[", "true", "]").Target!.CanReconnect);
+        Assert.Throws<UsageException>(() => Parse(["--respawn", .. Mount]));
+        Assert.Throws<UsageException>(() => Parse("--respawn", "mnt", "--fd", "3"));
+    }
+
+    [Fact]
     public void An_abbreviation_that_libnbd_knows_is_not_made_ambiguous_by_own_options()
     {
         // --p is --pidfile although there is --punch; --s is --short-options although there is --spin.

@@ -25,6 +25,17 @@ public sealed class UblkControlTests
         Assert.Equal((5u, ushort.MaxValue, 42UL), (start.DeviceId, start.QueueId, start.Data));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Size_is_changed_where_the_kernel_says_that_it_can(bool can)
+    {
+        FakeUblkControl kernel = new() { Granted = UblkFeatures.IoctlEncoding | (can ? UblkFeatures.UpdateSize : 0) };
+        using UblkControl control = new(kernel.Execute);
+        Assert.Equal(can ? 0 : -Errno.EOPNOTSUPP, control.UpdateSize(5, 4096));
+        Assert.Equal(can ? 1 : 0, kernel.Commands.Count(c => c is { Operation: UblkConstants.UpdateSize, Command: { DeviceId: 5, Data: 4096 } }));
+    }
+
     [Fact]
     public void Old_kernels_are_asked_by_their_own_numbers()
     {

@@ -89,9 +89,17 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         var ready = new ReadyList();
         _timing = new TimingLayer(_export);
         _layers = ExportLayers.Over(
-            DeviceStack.Build(_timing, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+            DeviceStack.Build(_timing, ready, QueueCapacity),
+            _export.Info,
+            ready,
+            cacheBytes: 0,
+            readAheadBytes: 0,
+            context.Traces,
+            context.Logger,
+            knowsZeroes: !_export.IsShared);
         _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
         _layers.Follow(_export);
+        _export.Grown += OnGrown;
         _export.Start(_loop);
         _loop.Start();
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
@@ -119,7 +127,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
                 ExportSize = _export.Info.ExportSize,
                 BlockSize = _device.LogicalBlock,
                 IsReadOnly = _device.IsReadOnly,
-                Server = context.Target.ToString()!,
+                Server = _export.Server,
                 Partitions = await PartitionsAsync(giveUp.Token).ConfigureAwait(false),
             };
         }
@@ -133,6 +141,30 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
 
             throw;
         }
+    }
+
+    // On the loop. The layers first: what the kernel asks for behind the old end must find its way.
+    private void OnGrown()
+    {
+        _queue!.AdoptSize();
+        _ = Task.Run(GrowAsync);
+    }
+
+    private async Task GrowAsync()
+    {
+        if (_device is not { } device)
+        {
+            return;
+        }
+
+        if (await device.GrowAsync(_export!.Info.Size).ConfigureAwait(false) is { } reason)
+        {
+            AttachLog.NotGrown(context.Logger, device.Path, reason);
+            return;
+        }
+
+        context.Publish(state => state with { Size = device.Size, UnreachableTail = _export.Info.ExportSize - device.Size });
+        AttachLog.Grown(context.Logger, device.Path, device.Size);
     }
 
     /// <inheritdoc/>

@@ -72,6 +72,8 @@ public sealed class LogBoundTests
         await using var server = new VolatileServer(Size);
         server.Start();
         await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        int rewritten = 0;
+        harness.Export.Rewritten += () => rewritten++;
         await harness.Driver.Write(0, 4096, 1);
         await harness.Driver.Write(8192, 4096, 1);
         server.FailFlushes = 1;
@@ -88,6 +90,7 @@ public sealed class LogBoundTests
             server.Requests.Select(request => (request.Command, request.Offset)));
         PatternData.AssertEqual(PatternData.Create(1, 8192, 4096), server.Durable().AsSpan(8192, 4096), 8192);
         Assert.Empty(harness.Changes);
+        Assert.Equal(1, rewritten);
     }
 
     [Theory]

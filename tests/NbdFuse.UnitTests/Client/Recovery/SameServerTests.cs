@@ -140,18 +140,34 @@ public sealed class SameServerTests
     }
 
     [Fact]
-    public async Task Larger_export_is_the_same()
+    public async Task Larger_export_is_the_same_and_has_grown()
     {
         await using var server = new VolatileServer(Size);
         server.Start();
         await using RecoveryHarness harness = await RecoveryHarness.OpenAsync(server.SocketPath);
+        var sizes = new List<long>();
+        harness.Export.Grown += () => sizes.Add(harness.Export.Info.Size);
         await harness.Driver.Write(0, 4096, 1);
         Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+        await harness.Driver.Write(4096, 4096, 2);
         await server.CrashAsync();
         server.Replace([.. server.Durable(), .. new byte[Size]]);
+        Task<byte[]> waiting = harness.Driver.Read(0, 4096);
         server.Start();
-        await harness.Reconnected();
-        PatternData.AssertEqual(PatternData.Create(1, 0, 4096), await harness.Driver.Read(0, 4096));
+        PatternData.AssertEqual(PatternData.Create(1, 0, 4096), await waiting);
+        Assert.Equal([2 * Size], sizes);
+        Assert.Equal(2 * Size, (long)harness.Export.Negotiated.Export.Size);
+        await harness.Driver.AdoptSize();
+        await harness.Driver.Write((2 * Size) - 8192, 8192, 3);
+        Assert.Equal(0, await harness.Driver.Run(BlockOperation.Flush));
+        PatternData.AssertEqual(await harness.Driver.Read((2 * Size) - 8192, 8192), server.Durable()[^8192..]);
+        PatternData.AssertEqual(PatternData.Create(2, 4096, 4096), server.Durable()[4096..8192]);
+
+        // What it was at first is less than it is.
+        await server.CrashAsync();
+        server.Replace(server.Durable()[..Size]);
+        server.Start();
+        Assert.Contains($"it has {Size} bytes instead of {2 * Size}", await harness.Fails(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -31,6 +31,18 @@ internal sealed class ExportDriver : ITurnHook, IBlockCompletion, IAsyncDisposab
     /// <summary>Requests that have not ended.</summary>
     public int InFlight => _queue.InFlight;
 
+    /// <summary>Takes over the size that the export has grown to, as a front end does.</summary>
+    public Task AdoptSize()
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(() =>
+        {
+            _queue.AdoptSize();
+            done.SetResult();
+        });
+        return done.Task;
+    }
+
     /// <summary>Starts an operation.</summary>
     /// <returns>Its error, when it has ended.</returns>
     public Task<int> Run(BlockOperation operation, long offset = 0, long length = 0, BlockRequestFlags flags = 0, byte[]? buffer = null) =>

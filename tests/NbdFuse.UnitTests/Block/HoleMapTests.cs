@@ -1,7 +1,7 @@
-using NbdFuse.Fuse;
+using NbdFuse.Block;
 using Xunit;
 
-namespace NbdFuse.UnitTests.Fuse;
+namespace NbdFuse.UnitTests.Block;
 
 public sealed class HoleMapTests
 {

@@ -1,11 +1,11 @@
-namespace NbdFuse.Fuse;
+namespace NbdFuse.Block;
 
 /// <summary>
-/// Ranges of a file that are known to be holes, in order and apart from each other; a bounded number of them. What does not fit is
+/// Ranges of a file or device that are known to be holes, in order and apart from each other; a bounded number of them. What does not fit is
 /// forgotten, which is never wrong.
 /// </summary>
 /// <remarks>THREADING: the loop's thread only. Nothing is allocated after it was made.</remarks>
-internal sealed class HoleMap
+public sealed class HoleMap
 {
     /// <summary>Ranges that are enough for most disks, at 64 KiB of memory.</summary>
     public const int DefaultCapacity = 4096;
@@ -27,6 +27,16 @@ internal sealed class HoleMap
 
     /// <summary>Number of ranges.</summary>
     public int Count => _count;
+
+    /// <summary>There is no room for a range that touches none of the others.</summary>
+    public bool IsFull => _count == _start.Length;
+
+    /// <summary>Forgets all.</summary>
+    public void Clear()
+    {
+        _count = 0;
+        Total = 0;
+    }
 
     /// <summary>Adds a range; neighbours become one.</summary>
     /// <param name="start">First byte.</param>
@@ -116,6 +126,29 @@ internal sealed class HoleMap
         return index < _count && _start[index] <= offset;
     }
 
+    /// <summary>Whether a range lies wholly in one of the ranges.</summary>
+    /// <param name="start">First byte.</param>
+    /// <param name="end">First byte after it.</param>
+    public bool Covers(long start, long end)
+    {
+        if (_count == 0)
+        {
+            return false;
+        }
+
+        int index = FirstEndingAt(end);
+        return index < _count && _start[index] <= start;
+    }
+
+    /// <summary>End of the range that a byte lies in.</summary>
+    /// <param name="offset">The byte.</param>
+    /// <returns>The byte itself when it lies in none.</returns>
+    public long EndAt(long offset)
+    {
+        int index = FirstEndingAt(offset + 1);
+        return index < _count && _start[index] <= offset ? _end[index] : offset;
+    }
+
     private void Set(int index, long start, long end)
     {
         _start[index] = start;
@@ -126,8 +159,23 @@ internal sealed class HoleMap
     /// <summary>Index of the first range that ends at <paramref name="offset"/> or later.</summary>
     private int FirstEndingAt(long offset)
     {
-        int index = Array.BinarySearch(_end, 0, _count, offset);
-        return index < 0 ? ~index : index;
+        // Not by the library's: its code for long numbers would be compiled at the first use, perhaps during an outage.
+        int low = 0;
+        int high = _count;
+        while (low < high)
+        {
+            int middle = (low + high) >> 1;
+            if (_end[middle] < offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
     }
 
     /// <summary>Makes room for <paramref name="wanted"/> ranges in the place of [first, last).</summary>
