@@ -3,7 +3,6 @@ using NbdFuse.Attach;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
-using NbdFuse.Native.Fuse;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -255,8 +254,8 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         }
 
         return keeper.Lost.IsCompleted ? new Guarantee(Name, false, "the keeper has died")
-            : keeper.State.LoadNegotiation() is { } negotiation && (negotiation.Offered & FuseInitFlags.HasResend) == 0
-                ? new Guarantee(Name, false, "this kernel cannot send requests again that a dead process had taken (Linux 6.9 can)")
+            : keeper.State.LoadNegotiation() is { CanResend: false, CanProbe: false }
+                ? new Guarantee(Name, false, "this kernel cannot tell which requests a dead process had taken (Linux 4.20 can)")
                 : new Guarantee(Name, true);
     }
 
@@ -267,7 +266,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     }
 
     private void Serve(FuseMount mount, FuseMountOptions options, bool isHeld) => _mounted = new MountedExport(
-        _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper?.State, isHeld);
+        _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper, isHeld);
 
     private async Task<string[]> PutLoopOverAsync(bool isReadOnly, CancellationToken interrupted)
     {

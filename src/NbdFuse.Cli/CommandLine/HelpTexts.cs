@@ -48,7 +48,7 @@ internal static class HelpTexts
             --no-extended-headers
                                talk to the server as to older ones
             --keeper           the file survives the death of the process that
-                               serves it (Linux 6.9)
+                               serves it (Linux 4.20)
             --record FILE      record which blocks are read, in their order
             --prefetch FILE    read those of an earlier record ahead
             --tls=off|allow|require

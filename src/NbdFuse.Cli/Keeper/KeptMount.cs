@@ -3,7 +3,6 @@ using Microsoft.Extensions.Logging;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
-using NbdFuse.Native.Fuse;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -106,7 +105,7 @@ internal static partial class KeptMount
         }
         else
         {
-            await RequireResendAsync(link, mounted, target, logger).ConfigureAwait(false);
+            await RequireSuccessorAsync(link, mounted, target, logger).ConfigureAwait(false);
         }
 
         link.Serving();
@@ -159,14 +158,14 @@ internal static partial class KeptMount
         return true;
     }
 
-    private static async Task RequireResendAsync(KeeperLink link, MountedExport mounted, MountTarget target, ILogger logger)
+    private static async Task RequireSuccessorAsync(KeeperLink link, MountedExport mounted, MountTarget target, ILogger logger)
     {
         await Task.WhenAny(mounted.Negotiated, mounted.Ended, mounted.LoopFailed).ConfigureAwait(false);
-        if (link.State.LoadNegotiation() is { } negotiation && (negotiation.Offered & FuseInitFlags.HasResend) == 0)
+        if (link.State.LoadNegotiation() is { CanResend: false, CanProbe: false })
         {
             await mounted.UnmountAsync(logger).ConfigureAwait(false);
             throw new NbdException(
-                $"{target.FilePath}: this kernel cannot send requests again that a dead process had taken (Linux 6.9 can): they would hang; mount without --keeper");
+                $"{target.FilePath}: this kernel cannot tell which requests a dead process had taken (Linux 4.20 can): they would hang; mount without --keeper");
         }
     }
 

@@ -59,6 +59,10 @@ internal sealed partial class Supervisor
                 _log?.Dispose();
                 _log = descriptors[0];
                 return [];
+            case KeeperMessage.Buffers when descriptors.Length == 1:
+                _buffers?.Dispose();
+                _buffers = descriptors[0];
+                return [];
             case KeeperMessage.Serving:
                 OnServing(worker);
                 break;

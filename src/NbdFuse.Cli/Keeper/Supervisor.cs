@@ -8,11 +8,12 @@ namespace NbdFuse.Cli;
 
 /// <summary>
 /// The keeper: holds what must survive the process that serves a FUSE mount (/dev/fuse, copies of the connections to the server,
-/// the state of the mount, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
+/// the state of the mount, the buffers, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
 /// </summary>
 /// <remarks>
 /// The order after a death: the process is gone with all of its threads; the server has let go of its connections; the kernel
-/// is asked to send again what the dead one had taken; only then another one takes requests. Starting that one, and its
+/// is asked to send again what the dead one had taken, unless it is too old for that, when the next one finds it in the buffers; only
+/// then another one takes requests. Starting that one, and its
 /// handshake with the server, go on at the same time.
 /// THREADING: <see cref="Run"/> belongs to one thread, and everything but <see cref="Signal"/> and <see cref="HandOver"/> to it.
 /// </remarks>
@@ -37,6 +38,7 @@ internal sealed partial class Supervisor : IDisposable
     private FileDescriptor? _device;
     private FileDescriptor? _helper;
     private FileDescriptor? _log;
+    private FileDescriptor? _buffers;
     private byte[] _mount = [];
 
     private WorkerProcess? _worker;
@@ -90,6 +92,7 @@ internal sealed partial class Supervisor : IDisposable
         _device?.Dispose();
         _helper?.Dispose();
         _log?.Dispose();
+        _buffers?.Dispose();
         _state.Dispose();
         _wake.Dispose();
     }
@@ -118,6 +121,7 @@ internal sealed partial class Supervisor : IDisposable
         ActivationFlags flags = _device is null ? ActivationFlags.None : ActivationFlags.Resume;
         flags |= _isUsable ? ActivationFlags.Usable : ActivationFlags.None;
         flags |= _log is null ? ActivationFlags.None : ActivationFlags.LeftLog;
+        flags |= _buffers is null ? ActivationFlags.None : ActivationFlags.LeftBuffers;
         List<int> descriptors = [_state.Descriptor.Value];
         if (_device is not null)
         {
@@ -133,6 +137,11 @@ internal sealed partial class Supervisor : IDisposable
         if (_log is not null)
         {
             _ = _worker.Channel.Send(KeeperMessage.LeftLog, default, [_log.Value]);
+        }
+
+        if (_buffers is not null)
+        {
+            _ = _worker.Channel.Send(KeeperMessage.LeftBuffers, default, [_buffers.Value]);
         }
     }
 
@@ -253,10 +262,11 @@ internal sealed partial class Supervisor : IDisposable
     {
         if (_mustResend)
         {
-            int result = FuseResend.Ask(_device!);
-            if (result == -Errno.EINVAL)
+            // Linux before 6.9 refuses. Then the worker finds in the buffers what the dead one had taken.
+            int result = _options.Resends ? FuseResend.Ask(_device!) : -Errno.EINVAL;
+            if (result == -Errno.EINVAL && (_buffers is null || _state.LoadNegotiation() is { CanProbe: false }))
             {
-                GiveUp("this kernel cannot send requests again (Linux 6.9 can)");
+                GiveUp("this kernel can neither send requests again (Linux 6.9 can) nor tell of them (Linux 4.20 can)");
                 return;
             }
 
