@@ -9,7 +9,7 @@ namespace NbdFuse.Cli;
 
 /// <summary>A loop device with direct I/O on a FUSE file whose mount is hidden once the loop device holds it.</summary>
 /// <param name="context">What the daemon gives.</param>
-internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
+internal sealed class LoopDriver(DriverContext context) : IKeptDriver
 {
     private const string FileName = "nbd";
 
@@ -38,6 +38,12 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
 
     /// <inheritdoc/>
     public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
+    public bool OutlivesKeeper => false;
+
+    /// <inheritdoc/>
+    public string? WhyNoUpgrade => null;
 
     /// <inheritdoc/>
     public int InFlight => _mounted?.InFlight ?? 0;
@@ -108,11 +114,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         };
     }
 
-    /// <summary>Goes on with the device of a process that has died; nothing is answered before <see cref="TakeOverAsync"/>.</summary>
-    /// <param name="state">What that process has written down.</param>
-    /// <param name="interrupted">Ends the search for the server.</param>
-    /// <returns>The device.</returns>
-    /// <exception cref="KeptExportException">The server has another export, or what was left is damaged.</exception>
+    /// <inheritdoc/>
     public async Task<DriverDevice> ResumeAsync(AttachState state, CancellationToken interrupted)
     {
         _device = state.Device;
@@ -133,29 +135,22 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         };
     }
 
-    /// <summary>Begins to answer, once the server has let go of the dead process's connections.</summary>
-    /// <exception cref="KeptExportException">The server has another disk: nothing was written to it.</exception>
-    /// <exception cref="IOException">The keeper has died meanwhile.</exception>
+    /// <inheritdoc/>
     public async Task TakeOverAsync()
     {
         KeeperLink keeper = context.Keeper!;
-        await Task.WhenAny(keeper.Go, keeper.Lost, Ended).ConfigureAwait(false);
+        await Task.WhenAny(keeper.WaitForGoAsync(_device), Ended).ConfigureAwait(false);
         if (Ended.IsCompleted)
         {
             return;
         }
 
-        if (!keeper.Go.IsCompleted)
-        {
-            throw new IOException($"{_device}: the keeper died before this process could take the device over");
-        }
-
+        await keeper.WaitForGoAsync(_device).ConfigureAwait(false);
         await _mounted!.TakeOverAsync().ConfigureAwait(false);
         keeper.Serving();
     }
 
-    /// <summary>Answers what was taken, makes it durable, and leaves the device to another process.</summary>
-    /// <returns>False when the device has ended meanwhile.</returns>
+    /// <inheritdoc/>
     public Task<bool> HandOverAsync() =>
         KeptMount.HandOverAsync(_mounted!, new MountTarget(context.Entry.MountPoint, FileName), context.Logger);
 
@@ -250,7 +245,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         const string Name = "recovery";
         if (context.Keeper is not { } keeper)
         {
-            return new Guarantee(Name, false, "a loop device dies with its process unless it has a keeper (--keeper); the driver ublk can be recovered");
+            return new Guarantee(Name, false, "a loop device dies with its process unless it has a keeper, and --no-keeper was given; the driver ublk can be recovered");
         }
 
         return keeper.Lost.IsCompleted ? new Guarantee(Name, false, "the keeper has died")

@@ -73,6 +73,21 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <summary>Ends when the keeper has died.</summary>
     public Task Lost => _lost.Task;
 
+    /// <summary>Waits for <see cref="Go"/>.</summary>
+    /// <param name="path">What is waited for, for a message.</param>
+    /// <exception cref="IOException">The keeper has died meanwhile: only it knew whether the server had let go.</exception>
+    public async Task WaitForGoAsync(string path)
+    {
+        await Task.WhenAny(Go, Lost).ConfigureAwait(false);
+        if (!Go.IsCompleted)
+        {
+            throw new IOException($"{path}: the keeper died before this process could take it over");
+        }
+    }
+
+    /// <summary>A device was made that outlives this process: another process can go on with it.</summary>
+    public void Outlives() => _ = _channel.Send(KeeperMessage.Outlives);
+
     /// <summary>Waits for the first message of the keeper that has started this process.</summary>
     /// <param name="pidFile">The file that names the keeper's process, or null.</param>
     /// <exception cref="IOException">There is no keeper.</exception>

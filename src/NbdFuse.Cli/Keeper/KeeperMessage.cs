@@ -70,4 +70,7 @@ internal enum KeeperMessage : byte
     /// Descriptor: their memory.
     /// </summary>
     Buffers = 28,
+
+    /// <summary>Worker to keeper: a device was made that outlives it; the next worker needs nothing of it but its name.</summary>
+    Outlives = 29,
 }

@@ -94,13 +94,7 @@ internal static partial class KeptMount
         _ = WatchAsync(link, target, logger);
         if (link.IsResuming)
         {
-            await Task.WhenAny(link.Go, link.Lost).ConfigureAwait(false);
-            if (!link.Go.IsCompleted)
-            {
-                // Only the keeper knew whether the server had let go, and nobody would ask the kernel to send again.
-                throw new IOException($"{target.FilePath}: the keeper died before this process could take the file over");
-            }
-
+            await link.WaitForGoAsync(target.FilePath).ConfigureAwait(false);
             await mounted.TakeOverAsync().ConfigureAwait(false);
         }
         else

@@ -7,7 +7,7 @@ using NbdFuse.Native;
 namespace NbdFuse.Cli;
 
 /// <summary>
-/// The keeper: holds what must survive the process that serves a FUSE mount (/dev/fuse, copies of the connections to the server,
+/// The keeper: holds what must survive the process that serves a FUSE mount or a ublk device (/dev/fuse, copies of the connections to the server,
 /// the state of the mount, the buffers, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
 /// </summary>
 /// <remarks>
@@ -41,6 +41,9 @@ internal sealed partial class Supervisor : IDisposable
     private FileDescriptor? _buffers;
     private byte[] _mount = [];
 
+    // Of a block device that waits for another process by itself: the kernel keeps it with all that was asked of it.
+    private bool _outlives;
+
     private WorkerProcess? _worker;
     private long _restartMs = long.MaxValue;
     private long _fenceMs = long.MaxValue;
@@ -61,6 +64,9 @@ internal sealed partial class Supervisor : IDisposable
 
     /// <summary>Workers that have died and were followed by another.</summary>
     public int Restarts { get; private set; }
+
+    // There is something that another worker can go on with.
+    private bool IsLasting => _device is not null || _outlives;
 
     private bool IsServing => _worker is { ServingSinceMs: > 0 };
 
@@ -110,7 +116,7 @@ internal sealed partial class Supervisor : IDisposable
         {
             _worker = WorkerProcess.Start(_options.WorkerArgv, _options.WorkerEnvironment, _options.IoFlusher);
         }
-        catch (PosixException e) when (_device is not null)
+        catch (PosixException e) when (IsLasting)
         {
             // A shortage of memory or processes may pass.
             _options.Log(LogLevel.Error, $"cannot start a process to serve the file: {e.Message}");
@@ -118,7 +124,7 @@ internal sealed partial class Supervisor : IDisposable
             return;
         }
 
-        ActivationFlags flags = _device is null ? ActivationFlags.None : ActivationFlags.Resume;
+        ActivationFlags flags = IsLasting ? ActivationFlags.Resume : ActivationFlags.None;
         flags |= _isUsable ? ActivationFlags.Usable : ActivationFlags.None;
         flags |= _log is null ? ActivationFlags.None : ActivationFlags.LeftLog;
         flags |= _buffers is null ? ActivationFlags.None : ActivationFlags.LeftBuffers;
@@ -252,7 +258,7 @@ internal sealed partial class Supervisor : IDisposable
         }
 
         _fenceMs = long.MaxValue;
-        if (_device is not null && _worker is { IsThere: true, IsReleased: false })
+        if (IsLasting && _worker is { IsThere: true, IsReleased: false })
         {
             Release(_worker);
         }
@@ -260,7 +266,7 @@ internal sealed partial class Supervisor : IDisposable
 
     private void Release(WorkerProcess worker)
     {
-        if (_mustResend)
+        if (_mustResend && _device is not null)
         {
             // Linux before 6.9 refuses. Then the worker finds in the buffers what the dead one had taken.
             int result = _options.Resends ? FuseResend.Ask(_device!) : -Errno.EINVAL;

@@ -64,7 +64,7 @@ public sealed class LittleMemoryTests
             done
             umount /hog
             echo hog $hog
-            grep VmHWM /proc/$(pidof nbdfuse)/status
+            grep VmHWM /proc/$(sed -n 's/.*"worker":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)/status
             umount /mnt/fs
             nbdfuse detach $dev
             """,

@@ -10,7 +10,7 @@ namespace NbdFuse.Cli;
 
 /// <summary>A ublk device: the kernel's requests come straight to this process.</summary>
 /// <param name="context">What the daemon gives.</param>
-internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
+internal sealed partial class UblkDriver(DriverContext context) : IKeptDriver
 {
     // A slot more than the device's depth of 128.
     private const int QueueCapacity = 129;
@@ -64,8 +64,9 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         new Guarantee("buffers-touched", true),
         new Guarantee(
             "flush", _export!.Info.CanFlush, _export.Info.CanFlush ? null : "the server has no FLUSH: it must not lose what it acknowledged"),
-        new Guarantee(
-            "recovery", _device!.CanRecover, _device.CanRecover ? null : "this kernel's ublk driver cannot keep a device without its process"),
+        _device is { CanRecover: false }
+            ? new Guarantee("recovery", false, "this kernel's ublk driver cannot keep a device without its process")
+            : new Guarantee("recovery", true),
     ];
 
     /// <summary>Why this machine cannot use the driver; null when it can.</summary>
@@ -85,15 +86,8 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<DriverDevice> BringUpAsync(CancellationToken interrupted)
     {
-        _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
-        var ready = new ReadyList();
-        _timing = new TimingLayer(_export);
-        _layers = ExportLayers.Over(
-            DeviceStack.Build(_timing, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
-        _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
-        _layers.Follow(_export);
-        _export.Start(_loop);
-        _loop.Start();
+        await PrepareAsync(interrupted).ConfigureAwait(false);
+        KeptMount.Check(context.Keeper, _export!);
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         _ = CancelWhenLostAsync(giveUp);
         try
@@ -106,7 +100,12 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
                 // Only now that ours names the device: without an entry nobody could give it up, or try again.
                 RemoveOldEntries(_device.Path);
             }
+            else if (_device.CanRecover)
+            {
+                context.Keeper?.Outlives();
+            }
 
+            context.Keeper?.Serving();
             if (_device.Major != 0)
             {
                 DeviceNode.Ensure(_device.Path, (uint)_device.Major, (uint)_device.Minor);
@@ -116,7 +115,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
             {
                 Path = _device.Path,
                 Size = _device.Size,
-                ExportSize = _export.Info.ExportSize,
+                ExportSize = _export!.Info.ExportSize,
                 BlockSize = _device.LogicalBlock,
                 IsReadOnly = _device.IsReadOnly,
                 Server = context.Target.ToString()!,
@@ -133,6 +132,19 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
 
             throw;
         }
+    }
+
+    private async Task PrepareAsync(CancellationToken interrupted)
+    {
+        _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
+        var ready = new ReadyList();
+        _timing = new TimingLayer(_export);
+        _layers = ExportLayers.Over(
+            DeviceStack.Build(_timing, ready, QueueCapacity), _export.Info, ready, cacheBytes: 0, readAheadBytes: 0, context.Traces, context.Logger);
+        _queue = new RequestQueue(_layers.Device, ready, new RequestQueueOptions { Capacity = QueueCapacity });
+        _layers.Follow(_export);
+        _export.Start(_loop);
+        _loop.Start();
     }
 
     /// <inheritdoc/>
@@ -163,6 +175,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<TakeDownResult> TakeDownByForceAsync()
     {
+        context.Keeper?.LetGo();
         string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.Release, _device!.Path, "force").ConfigureAwait(false);
         TakeDownResult result = await StopAsync(force: true).ConfigureAwait(false);
         return result.Message is null && answer[0] == LoopHelper.Done && answer.Length > 1
