@@ -171,10 +171,9 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
             rm $dev
             ! nbdfuse detach $dev 2>/run/busy
             grep -o "in use" /run/busy
-            pid=$(pidof nbdfuse)
-            kill -TERM $pid
+            kill -TERM $(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)
             until grep -q "signal SIGTERM is ignored" /run/nbdfuse/*/log; do sleep 0.1; done
-            kill -9 $pid
+            kill -9 $(pidof nbdfuse)
             until [ -z "$(pidof nbdfuse)" ]; do sleep 0.1; done
             ! nbdfuse detach $dev 2>/run/busy
             grep -o "in use" /run/busy
