@@ -16,6 +16,7 @@ public sealed class FilesystemOutageTests
         Requires.Loop();
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 128 << 20 });
         await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri);
+        mount.Extend(Load + TimeSpan.FromSeconds(120));
         string marker = $"nbdfuse-test-{Guid.NewGuid():N}";
         await File.WriteAllTextAsync("/dev/kmsg", marker);
         string name;
