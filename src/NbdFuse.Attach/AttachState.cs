@@ -15,6 +15,9 @@ public sealed record AttachState
     /// <summary>Process id of the process that serves the device for a daemon that is its keeper; 0 when the daemon does it itself.</summary>
     public int Worker { get; init; }
 
+    /// <summary>Start of the process <see cref="Worker"/>, in clock ticks after the boot; 0 without one.</summary>
+    public long WorkerStart { get; init; }
+
     /// <summary>Path of the device; empty before there is one.</summary>
     public string Device { get; init; } = string.Empty;
 

@@ -32,6 +32,8 @@ internal static class Program
                     return KeeperCommand.Run([.. args.Skip(1)]);
                 case AttachKeeperCommand.Verb:
                     return AttachKeeperCommand.Run([.. args.Skip(1)]);
+                case AttachKeeperCommand.ForegroundVerb:
+                    return AttachKeeperCommand.RunInForeground([.. args.Skip(1)], output);
                 case WorkerCommand.Verb:
                     return await WorkerCommand.RunAsync([.. args.Skip(1)], error).ConfigureAwait(false);
             }

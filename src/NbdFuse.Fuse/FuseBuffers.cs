@@ -1,5 +1,5 @@
 using System.Numerics;
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using NbdFuse.Native;
 
 namespace NbdFuse.Fuse;
@@ -17,7 +17,8 @@ namespace NbdFuse.Fuse;
 /// </code>
 /// A WRITE arrives with its data page aligned; a READ is answered by one write(2) from 4080; and no reply touches the
 /// header and the range of the request (its lock owner and file flags only), so that a request can be found again in the
-/// mapping for as long as it is not answered.
+/// mapping for as long as it is not answered: its first bytes are a <see cref="FuseSlotRecord"/>, and a process that follows a
+/// dead one takes the mapping over with all that is <see cref="Left"/> in it.
 /// Completions come in any order, so buffers chosen by chance would all have carried a large payload after a while, and
 /// would keep its pages. A request is therefore read into a buffer that is large already, and a small one is moved out of
 /// it (<see cref="MoveSmall"/>): as many buffers grow as large requests are in flight. The lowest number wins, and
@@ -56,6 +57,7 @@ public sealed class FuseBuffers : IDisposable
 
     private readonly NativeRegion _region;
     private readonly bool _ownsRegion;
+    private int[] _left = [];
 
     // One bit per buffer. Large: it carried more than SmallPayload since its pages were given back; never one of the kept.
     private readonly ulong[] _free;
@@ -66,19 +68,24 @@ public sealed class FuseBuffers : IDisposable
     /// <summary>Makes the buffers in a mapping of their own.</summary>
     /// <param name="count">How many, at least 1.</param>
     public FuseBuffers(int count)
-        : this(NativeRegion.Create("nbdfuse-requests", BytesFor(count)), count)
+        : this(NativeRegion.Create("nbdfuse-requests", BytesFor(count)), count, ownsRegion: true)
     {
-        _ownsRegion = true;
     }
 
     /// <summary>Makes the buffers in a mapping of somebody else, at its start.</summary>
     /// <param name="region">The mapping, at least <see cref="BytesFor"/> bytes; it outlives the buffers.</param>
     /// <param name="count">How many, at least 1.</param>
     public FuseBuffers(NativeRegion region, int count)
+        : this(region, count, ownsRegion: false)
+    {
+    }
+
+    private FuseBuffers(NativeRegion region, int count, bool ownsRegion)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(region.Length, BytesFor(count));
         _region = region;
+        _ownsRegion = ownsRegion;
         _free = new ulong[(count + BitsPerWord - 1) / BitsPerWord];
         _large = new ulong[_free.Length];
         for (int i = 0; i < count; i++)
@@ -93,12 +100,40 @@ public sealed class FuseBuffers : IDisposable
     /// <summary>How many buffers there are.</summary>
     public int Count { get; }
 
+    /// <summary>The memory, to hand it on; it belongs to this object.</summary>
+    public FileDescriptor Descriptor => _region.FileDescriptor;
+
+    /// <summary>
+    /// Buffers with a request that a dead process had taken, in the order in which the kernel numbered them. They are in use: each is
+    /// to be answered or found answered, and given back.
+    /// </summary>
+    public ReadOnlySpan<int> Left => _left;
+
     /// <summary>How many are free.</summary>
     public int Free => _freeCount;
 
     /// <summary>Bytes of memory that the mapping occupies at present, whoever uses it.</summary>
     public long ResidentBytes =>
         Posix.Fstat(_region.FileDescriptor.Value, out FileStatus status) < 0 ? 0 : status.Blocks * 512;
+
+    /// <summary>Takes the mapping of a process that has died, with all of its threads.</summary>
+    /// <param name="memory">Its memory; belongs to the buffers from here on.</param>
+    /// <param name="count">How many buffers are wanted, at least 1.</param>
+    /// <returns>The buffers; null when the mapping was made for another number of them, or by another version.</returns>
+    /// <exception cref="PosixException">It cannot be mapped.</exception>
+    public static FuseBuffers? Adopt(FileDescriptor memory, int count)
+    {
+        NativeRegion region = NativeRegion.Adopt(memory);
+        if (region.Length != BytesFor(count))
+        {
+            region.Dispose();
+            return null;
+        }
+
+        var buffers = new FuseBuffers(region, count, ownsRegion: true);
+        buffers.FindLeft();
+        return buffers;
+    }
 
     /// <summary>Length of the mapping that a number of buffers needs.</summary>
     /// <param name="count">Number of buffers.</param>
@@ -133,7 +168,8 @@ public sealed class FuseBuffers : IDisposable
 
     /// <summary>
     /// Allocates the pages of every buffer for payloads of a length, for ever: the system call of a process that is being killed
-    /// fails where it meets a page that is not there yet, and the kernel takes that for the answer. Before the first request.
+    /// fails where it meets a page that is not there yet, and the kernel takes that for the answer. Before the first request; what
+    /// lies in the buffers stays.
     /// </summary>
     /// <param name="payload">Bytes of the largest payload that will come, 0 to <see cref="MaximumPayload"/>.</param>
     public void PinAll(int payload)
@@ -145,7 +181,9 @@ public sealed class FuseBuffers : IDisposable
         {
             for (int offset = 0; offset < HeaderPage + payload; offset += page)
             {
-                _region.Span(Start(index) + offset, 1)[0] = 0;
+                // Written, since a page that was only read may yet be another one when it is written.
+                ref byte first = ref _region.Span(Start(index) + offset, 1)[0];
+                Volatile.Write(ref first, Volatile.Read(ref first));
             }
         }
 
@@ -201,7 +239,7 @@ public sealed class FuseBuffers : IDisposable
             return index;
         }
 
-        if ((large & bit) == 0 || length > WriteHeader + SmallPayload)
+        if ((large & bit) == 0 || length is < sizeof(int) or > WriteHeader + SmallPayload)
         {
             return index;
         }
@@ -212,7 +250,10 @@ public sealed class FuseBuffers : IDisposable
             if (small != 0)
             {
                 int better = Take((word * BitsPerWord) + BitOperations.TrailingZeroCount(small));
-                Request(index, length).CopyTo(_region.Span(Start(better) + RequestOffset, length));
+
+                // The length comes last: who finds the mapping after our death must not take half of a request for one.
+                Request(index, length)[sizeof(int)..].CopyTo(_region.Span(Start(better) + RequestOffset, length)[sizeof(int)..]);
+                Volatile.Write(ref LengthOf(better), LengthOf(index));
                 Return(index);
                 return better;
             }
@@ -235,7 +276,7 @@ public sealed class FuseBuffers : IDisposable
 
     /// <summary>Marks the request of a buffer as answered, though the buffer is still in use.</summary>
     /// <param name="index">Number of the buffer.</param>
-    public void Forget(int index) => Unsafe.WriteUnaligned(ref _region.Span(Start(index) + RequestOffset, sizeof(int))[0], 0);
+    public void Forget(int index) => Volatile.Write(ref LengthOf(index), 0);
 
     /// <summary>Gives the pages of free large buffers back. Not for the path of a request: it is one system call per buffer.</summary>
     /// <param name="maximum">Most buffers to do.</param>
@@ -280,9 +321,14 @@ public sealed class FuseBuffers : IDisposable
     public Span<byte> PrepareRequest(int index, int maximumWrite)
     {
         Span<byte> request = _region.Span(Start(index) + RequestOffset, WriteHeader + maximumWrite);
-        Unsafe.WriteUnaligned(ref request[0], 0);
+        Forget(index);
         return request;
     }
+
+    /// <summary>What is recorded of the request in a buffer.</summary>
+    /// <param name="index">Number of the buffer.</param>
+    public FuseSlotRecord Record(int index) =>
+        MemoryMarshal.Read<FuseSlotRecord>(_region.Span(Start(index) + RequestOffset, FuseSlotRecord.Bytes));
 
     /// <summary>A request that was read.</summary>
     /// <param name="index">Number of the buffer.</param>
@@ -314,12 +360,35 @@ public sealed class FuseBuffers : IDisposable
         }
     }
 
+    private void FindLeft()
+    {
+        List<(ulong Unique, int Index)> left = [];
+        for (int index = 0; index < Count; index++)
+        {
+            FuseSlotRecord record = Record(index);
+            if (record.Length is >= FuseSlotRecord.HeaderBytes and <= WriteHeader + MaximumPayload)
+            {
+                Take(index);
+                left.Add((record.Unique & ~FuseSlotRecord.ResendBit, index));
+            }
+            else
+            {
+                Forget(index);
+            }
+        }
+
+        left.Sort();
+        _left = [.. left.Select(request => request.Index)];
+    }
+
     private int Take(int index)
     {
         _free[index / BitsPerWord] &= ~Bit(index);
         _freeCount--;
         return index;
     }
+
+    private ref int LengthOf(int index) => ref MemoryMarshal.AsRef<int>(_region.Span(Start(index) + RequestOffset, sizeof(int)));
 
     private static ulong Bit(int index) => 1UL << (index % BitsPerWord);
 

@@ -51,6 +51,12 @@ public sealed record FuseNegotiation
     /// <summary>From here on read-ahead holds back.</summary>
     public required int CongestionThreshold { get; init; }
 
+    /// <summary>Whether the kernel sends again what a dead process had taken (<see cref="FuseResend"/>).</summary>
+    public bool CanResend => (Offered & FuseInitFlags.HasResend) != 0;
+
+    /// <summary>Whether the kernel tells which requests wait for an answer (<see cref="FuseProbe"/>): Linux 4.20.</summary>
+    public bool CanProbe => Minor >= 28;
+
     /// <summary>Agrees with a kernel.</summary>
     /// <param name="minor">The kernel's minor version of protocol 7, <see cref="OldestMinor"/> or more.</param>
     /// <param name="maximumReadAhead">The read-ahead that it offers, in bytes.</param>

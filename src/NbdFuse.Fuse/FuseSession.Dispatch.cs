@@ -7,10 +7,8 @@ namespace NbdFuse.Fuse;
 
 public sealed partial class FuseSession
 {
-    private const int InHeaderSize = 40;
-
-    /// <summary>Bit 63 of a unique: the kernel sends a request again (FUSE_UNIQUE_RESEND).</summary>
-    private const ulong ResendBit = 1UL << 63;
+    private const int InHeaderSize = FuseSlotRecord.HeaderBytes;
+    private const ulong ResendBit = FuseSlotRecord.ResendBit;
 
     /// <summary>Decodes and starts one request.</summary>
     /// <returns>True when the buffer stays in use.</returns>

@@ -42,7 +42,7 @@ public sealed partial class FuseSession
             {
                 _resume = false;
                 DispatchParked();
-                SetReading(!_draining && !_held && MayRead());
+                SetReading(!_draining && !_held && TakeLeft() && MayRead());
             }
 
             _queue.EndTurn();
@@ -117,17 +117,20 @@ public sealed partial class FuseSession
                 _trimmer.NoteLarge();
             }
 
-            buffer = _buffers.MoveSmall(buffer, length, payload);
-            _arrivedMs = _loop.NowMs;
-            if (!Park(buffer, length, payload) && !Dispatch(buffer, length))
-            {
-                _buffers.Return(buffer);
-            }
-
+            Begin(_buffers.MoveSmall(buffer, length, payload), length, payload);
             if (_ended || _draining)
             {
                 return;
             }
+        }
+    }
+
+    private void Begin(int buffer, int length, int payload)
+    {
+        _arrivedMs = _loop.NowMs;
+        if (!Park(buffer, length, payload) && !Dispatch(buffer, length))
+        {
+            _buffers.Return(buffer);
         }
     }
 
@@ -224,6 +227,7 @@ public sealed partial class FuseSession
             }
         }
 
+        AnswerLeft(error);
         End(FuseEndReason.Stopped, error, $"stopped: {Errno.Describe(error)}");
     }
 }

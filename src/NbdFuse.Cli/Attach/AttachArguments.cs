@@ -51,11 +51,14 @@ internal sealed record AttachArguments
     /// <summary>In the foreground: this process has started itself anew, and is protected as far as it can be.</summary>
     public bool IsPrepared { get; init; }
 
-    /// <summary>A keeper holds the device of the driver fuse, and follows a process that dies with another one.</summary>
-    public bool Keeper { get; init; }
+    /// <summary>
+    /// A keeper holds the device of the driver fuse, and follows a process that dies with another one: asked for, not wanted, or
+    /// null for where it is of use.
+    /// </summary>
+    public bool? Keeper { get; init; }
 
-    /// <summary>This process was started by a keeper.</summary>
-    public bool IsKept { get; init; }
+    /// <summary>Null unless this process was started by a keeper: the directory to which relative paths belong.</summary>
+    public string? KeptDirectory { get; init; }
 
     /// <summary>
     /// How long after the device is usable is rehearsed what may happen later (<see cref="Rehearsal"/>); zero: before, as whoever may

@@ -1,6 +1,5 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using NbdFuse.Attach;
 using NbdFuse.Attach.KernelNbd;
 using NbdFuse.Client;
@@ -19,7 +18,7 @@ internal static class AttachCommand
     /// <summary>Option by which a process in the foreground knows that it has started itself anew; not for users.</summary>
     public const string PreparedOption = "--prepared";
 
-    /// <summary>Option by which a process knows that a keeper has started it; not for users.</summary>
+    /// <summary>Option by which a process knows that a keeper has started it, and where that was started; not for users.</summary>
     public const string KeptOption = "--kept";
 
     /// <summary>How an answer begins that says which device can be used.</summary>
@@ -47,12 +46,13 @@ internal static class AttachCommand
         Check(arguments);
         if (arguments.Entry is { } directory)
         {
-            return arguments.IsKept
+            return arguments.KeptDirectory is not null
                 ? await KeptDevice.RunAsync(arguments, new AttachEntry(directory), log).ConfigureAwait(false)
                 : await RunInBackgroundAsync(arguments, new AttachEntry(directory), log).ConfigureAwait(false);
         }
 
-        if (arguments is { Foreground: true, IsPrepared: false })
+        bool isKept = WantsKeeper(arguments);
+        if (arguments is { Foreground: true, IsPrepared: false } && !isKept)
         {
             // The mark against recursion into our own I/O is per thread and inherited, and the runtime has threads by now; its
             // settings are read at its start.
@@ -71,9 +71,33 @@ internal static class AttachCommand
 
         DeviceDrivers.Devices.Prune();
         AttachEntry entry = RuntimeDirectory.CreateEntry();
+        if (arguments.Foreground && isKept)
+        {
+            AttachKeeperCommand.Become(entry, arguments.Words);
+        }
+
         return arguments.Foreground
             ? await RunInForegroundAsync(arguments, entry, log, output).ConfigureAwait(false)
-            : await StartAsync(arguments, entry, log, output, error).ConfigureAwait(false);
+            : await StartAsync(arguments, entry, isKept, log, output, error).ConfigureAwait(false);
+    }
+
+    /// <summary>Enters the directory that relative paths of a kept process belong to; one that has gone since is left alone.</summary>
+    /// <param name="directory">The directory; null or empty for none.</param>
+    public static void EnterDirectory(string? directory)
+    {
+        if (!string.IsNullOrEmpty(directory) && Directory.Exists(directory))
+        {
+            Directory.SetCurrentDirectory(directory);
+        }
+    }
+
+    /// <summary>The log of a process in the foreground.</summary>
+    /// <param name="logging">Where it goes.</param>
+    /// <param name="log">How much is logged.</param>
+    public static ILoggerFactory ForegroundLoggers(AttachLogging logging, CommandLogOptions log)
+    {
+        bool isQuiet = log.Verbosity != LogVerbosity.Verbose && !logging.IsJournal;
+        return logging.Factory(isQuiet ? LogLevel.Warning : AttachLogging.LevelOf(log.Verbosity));
     }
 
     // What costs nothing to find out comes before processes and the network.
@@ -90,14 +114,9 @@ internal static class AttachCommand
             throw new UsageException($"attach: \"{device}\" is no device of the driver {arguments.Driver}; --device is such as /dev/loop7", showUsage: false);
         }
 
-        if (arguments is { Keeper: true, Foreground: true })
+        if (arguments.Keeper == true && arguments.Driver == KernelNbdKind.Name)
         {
-            throw new UsageException("attach: --keeper is for a process in the background: leave --foreground out", showUsage: false);
-        }
-
-        if (arguments.Keeper && !Candidates(arguments.Driver).Any(driver => driver.Name == LoopKind.Name))
-        {
-            throw new UsageException($"attach: --keeper is for the driver {LoopKind.Name}", showUsage: false);
+            throw new UsageException($"attach: --keeper is for the drivers {UblkKind.Name} and {LoopKind.Name}", showUsage: false);
         }
 
         if (Posix.GetEuid() != 0)
@@ -109,20 +128,18 @@ internal static class AttachCommand
     private static IEnumerable<DriverEntry> Candidates(string name) =>
         DeviceDrivers.All.Where(driver => name == DeviceDrivers.Automatic ? driver.IsAutomatic : driver.Name == name);
 
-    /// <summary>Whether a keeper is asked for, and the device will be one that needs it.</summary>
+    /// <summary>Whether a keeper is wanted, and of use: where the kernel has the connections, it goes on by itself.</summary>
     private static bool WantsKeeper(AttachArguments arguments) =>
-        arguments is { Keeper: true, Recover: false }
-        && DeviceDrivers.Choose(arguments.Driver, arguments.Device, NullLogger.Instance).Name == LoopKind.Name;
+        arguments is { Keeper: not false, Recover: false, Driver: not KernelNbdKind.Name };
 
     private static async Task<int> RunInForegroundAsync(
         AttachArguments arguments, AttachEntry entry, CommandLogOptions log, TextWriter output)
     {
         using AttachLogging logging = AttachLogging.ToStandardError(log);
-        bool isQuiet = log.Verbosity != LogVerbosity.Verbose && !logging.IsJournal;
-        using ILoggerFactory loggers = logging.Factory(isQuiet ? LogLevel.Warning : AttachLogging.LevelOf(log.Verbosity));
+        using ILoggerFactory loggers = ForegroundLoggers(logging, log);
         ILogger logger = loggers.CreateLogger(ErrorText.Program);
         using var daemon = new AttachDaemon(arguments, entry, loggers, log);
-        await using var service = new AttachService(logger);
+        await using var service = new AttachService(state => SystemdNotifier.Notify(state, logger));
         service.Connecting(NbdTarget.FromUri(arguments.Uri));
         int code = await daemon.RunAsync(device =>
         {
@@ -168,7 +185,8 @@ internal static class AttachCommand
         }
     }
 
-    private static async Task<int> StartAsync(AttachArguments arguments, AttachEntry entry, CommandLogOptions options, TextWriter output, TextWriter error)
+    private static async Task<int> StartAsync(
+        AttachArguments arguments, AttachEntry entry, bool isKept, CommandLogOptions options, TextWriter output, TextWriter error)
     {
         FileDescriptor? reader = null;
         FileDescriptor? log = null;
@@ -179,7 +197,7 @@ internal static class AttachCommand
             // daemon that fails takes its directory away.
             log = FileDescriptor.OwnOrThrow(
                 Posix.Open(entry.LogPath, OpenFlags.ReadWrite | OpenFlags.Create | OpenFlags.Append, Private), entry.LogPath);
-            child = Spawn(arguments, entry, log, out reader);
+            child = Spawn(arguments, entry, isKept, log, out reader);
         }
         catch
         {
@@ -242,13 +260,13 @@ internal static class AttachCommand
         return string.Empty;
     }
 
-    private static ChildProcess Spawn(AttachArguments arguments, AttachEntry entry, FileDescriptor log, out FileDescriptor reader)
+    private static ChildProcess Spawn(
+        AttachArguments arguments, AttachEntry entry, bool isKept, FileDescriptor log, out FileDescriptor reader)
     {
         PosixException.Check(Posix.Pipe2(out int readEnd, out int writeEnd), "make a pipe");
         reader = FileDescriptor.Own(readEnd);
         using FileDescriptor writer = FileDescriptor.Own(writeEnd);
         using FileDescriptor nothing = FileDescriptor.OwnOrThrow(Posix.Open("/dev/null", OpenFlags.ReadWrite), "/dev/null");
-        bool isKept = WantsKeeper(arguments);
         return ChildProcess.Spawn(new SpawnOptions
         {
             Argv = [.. OwnProgram.Argv, isKept ? AttachKeeperCommand.Verb : "attach", EntryOption, entry.Directory, .. arguments.Words],

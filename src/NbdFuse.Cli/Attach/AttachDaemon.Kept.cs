@@ -23,17 +23,26 @@ internal sealed partial class AttachDaemon
     {
         int own = Environment.ProcessId;
         int pid = _keeper is { Lost.IsCompleted: false } keeper ? keeper.KeeperPid : own;
-        return state with { Pid = pid, ProcessStart = AttachEntry.ProcessStart(pid), Worker = pid == own ? 0 : own };
+        bool isAlone = pid == own;
+        return state with
+        {
+            Pid = pid,
+            ProcessStart = AttachEntry.ProcessStart(pid),
+            Worker = isAlone ? 0 : own,
+            WorkerStart = isAlone ? 0 : AttachEntry.ProcessStart(own),
+        };
     }
 
     private async Task<int> ResumeAsync(Func<string, bool> ready, AttachSignals signals, Task<int> signal)
     {
         AttachState left = _entry.Read()
             ?? throw new AttachException($"{_entry.Directory}: what the process before has written down cannot be read");
-        _state = Identify(left);
-        _entry.Write(_state);
-        var driver = new LoopDriver(_context);
+        var driver = (IKeptDriver)DeviceDrivers.All.First(entry => entry.Name == left.Driver).Create(_context);
         _driver = driver;
+
+        // The kernel knows a device that outlives its process by that process: it is named as long as it is not ours.
+        _state = driver.OutlivesKeeper ? left : Identify(left);
+        _entry.Write(_state);
         DriverDevice device;
         try
         {
@@ -41,11 +50,7 @@ internal sealed partial class AttachDaemon
         }
         catch (KeptExportException)
         {
-            // Nobody serves it any more: whoever waits for it gets an error, and then it goes.
-            _isRefused = true;
-            _keeper!.Abandon();
-            await LoopHelper.RunAsync(LoopHelperCommand.DetachNamed, _entry.LoopName).ConfigureAwait(false);
-            _entry.KeepLog();
+            await RefuseAsync(driver).ConfigureAwait(false);
             throw;
         }
 
@@ -62,17 +67,38 @@ internal sealed partial class AttachDaemon
             return;
         }
 
+        var driver = (IKeptDriver)_driver!;
         try
         {
-            await ((LoopDriver)_driver!).TakeOverAsync().ConfigureAwait(false);
+            await driver.TakeOverAsync().ConfigureAwait(false);
         }
         catch (KeptExportException)
         {
-            // Who called takes the device down.
+            // Who called takes the device down, unless it stays.
             _isRefused = true;
+            _isLeft = driver.OutlivesKeeper;
             _entry.KeepLog();
             throw;
         }
+
+        if (driver.OutlivesKeeper)
+        {
+            Publish(Identify);
+        }
+    }
+
+    /// <summary>Nobody serves the device any more: whoever waits for it gets an error, and then it goes; or it stays, and they wait.</summary>
+    private async Task RefuseAsync(IKeptDriver driver)
+    {
+        _isRefused = true;
+        _isLeft = driver.OutlivesKeeper;
+        if (!_isLeft)
+        {
+            _keeper!.Abandon();
+            await LoopHelper.RunAsync(LoopHelperCommand.DetachNamed, _entry.LoopName).ConfigureAwait(false);
+        }
+
+        _entry.KeepLog();
     }
 
     private void GoOnAlone()
@@ -88,8 +114,13 @@ internal sealed partial class AttachDaemon
             return new ControlReply
             {
                 Message = _isDetaching ? $"{_state.Device} is being detached"
-                    : $"{_state.Device} has no keeper (attach --keeper): nobody would follow this process",
+                    : $"{_state.Device} has no keeper: nobody would follow this process",
             };
+        }
+
+        if ((_driver as IKeptDriver)?.WhyNoUpgrade is { } reason)
+        {
+            return new ControlReply { Message = $"{_state.Device}: {reason}" };
         }
 
         keeper.MakeRoom();
@@ -102,7 +133,7 @@ internal sealed partial class AttachDaemon
         await _gate.WaitAsync().ConfigureAwait(false);
         try
         {
-            _hasMadeRoom = !_done.Task.IsCompleted && await ((LoopDriver)_driver!).HandOverAsync().ConfigureAwait(false);
+            _hasMadeRoom = !_done.Task.IsCompleted && await ((IKeptDriver)_driver!).HandOverAsync().ConfigureAwait(false);
             return _hasMadeRoom;
         }
         finally

@@ -135,7 +135,7 @@ internal sealed partial class AttachDaemon : IDisposable
                 }
             }
         }
-        catch when (!_done.Task.IsCompleted && !_arguments.Recover && !IsFollowed)
+        catch when (!_done.Task.IsCompleted && !_arguments.Recover && !IsFollowed && !_isLeft)
         {
             // Whatever it was: without this process the device would be dead, and with its entry nobody would know of it any more.
             // One that was taken over stays for another attempt.

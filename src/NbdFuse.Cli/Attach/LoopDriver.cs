@@ -3,14 +3,13 @@ using NbdFuse.Attach;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
-using NbdFuse.Native.Fuse;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
 
 /// <summary>A loop device with direct I/O on a FUSE file whose mount is hidden once the loop device holds it.</summary>
 /// <param name="context">What the daemon gives.</param>
-internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
+internal sealed class LoopDriver(DriverContext context) : IKeptDriver
 {
     private const string FileName = "nbd";
 
@@ -42,6 +41,12 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
 
     /// <inheritdoc/>
     public NbdExport? Export => _export;
+
+    /// <inheritdoc/>
+    public bool OutlivesKeeper => false;
+
+    /// <inheritdoc/>
+    public string? WhyNoUpgrade => null;
 
     /// <inheritdoc/>
     public int InFlight => _mounted?.InFlight ?? 0;
@@ -112,11 +117,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         };
     }
 
-    /// <summary>Goes on with the device of a process that has died; nothing is answered before <see cref="TakeOverAsync"/>.</summary>
-    /// <param name="state">What that process has written down.</param>
-    /// <param name="interrupted">Ends the search for the server.</param>
-    /// <returns>The device.</returns>
-    /// <exception cref="KeptExportException">The server has another export, or what was left is damaged.</exception>
+    /// <inheritdoc/>
     public async Task<DriverDevice> ResumeAsync(AttachState state, CancellationToken interrupted)
     {
         _device = state.Device;
@@ -138,23 +139,17 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         };
     }
 
-    /// <summary>Begins to answer, once the server has let go of the dead process's connections.</summary>
-    /// <exception cref="KeptExportException">The server has another disk: nothing was written to it.</exception>
-    /// <exception cref="IOException">The keeper has died meanwhile.</exception>
+    /// <inheritdoc/>
     public async Task TakeOverAsync()
     {
         KeeperLink keeper = context.Keeper!;
-        await Task.WhenAny(keeper.Go, keeper.Lost, Ended).ConfigureAwait(false);
+        await Task.WhenAny(keeper.WaitForGoAsync(_device), Ended).ConfigureAwait(false);
         if (Ended.IsCompleted)
         {
             return;
         }
 
-        if (!keeper.Go.IsCompleted)
-        {
-            throw new IOException($"{_device}: the keeper died before this process could take the device over");
-        }
-
+        await keeper.WaitForGoAsync(_device).ConfigureAwait(false);
         await _mounted!.TakeOverAsync().ConfigureAwait(false);
         keeper.Serving();
         if (_hasGrown)
@@ -163,8 +158,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         }
     }
 
-    /// <summary>Answers what was taken, makes it durable, and leaves the device to another process.</summary>
-    /// <returns>False when the device has ended meanwhile.</returns>
+    /// <inheritdoc/>
     public Task<bool> HandOverAsync() =>
         KeptMount.HandOverAsync(_mounted!, new MountTarget(context.Entry.MountPoint, FileName), context.Logger);
 
@@ -259,12 +253,12 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
         const string Name = "recovery";
         if (context.Keeper is not { } keeper)
         {
-            return new Guarantee(Name, false, "a loop device dies with its process unless it has a keeper (--keeper); the driver ublk can be recovered");
+            return new Guarantee(Name, false, "a loop device dies with its process unless it has a keeper, and --no-keeper was given; the driver ublk can be recovered");
         }
 
         return keeper.Lost.IsCompleted ? new Guarantee(Name, false, "the keeper has died")
-            : keeper.State.LoadNegotiation() is { } negotiation && (negotiation.Offered & FuseInitFlags.HasResend) == 0
-                ? new Guarantee(Name, false, "this kernel cannot send requests again that a dead process had taken (Linux 6.9 can)")
+            : keeper.State.LoadNegotiation() is { CanResend: false, CanProbe: false }
+                ? new Guarantee(Name, false, "this kernel cannot tell which requests a dead process had taken (Linux 4.20 can)")
                 : new Guarantee(Name, true);
     }
 
@@ -277,7 +271,7 @@ internal sealed class LoopDriver(DriverContext context) : IDeviceDriver
     private void Serve(FuseMount mount, FuseMountOptions options, bool isHeld)
     {
         _mounted = new MountedExport(
-            _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper?.State, isHeld);
+            _export!, mount, new NbdfuseArguments(), options, context.Loggers, isPinned: true, context.Traces, context.Keeper, isHeld);
         _mounted.Grown += () => _ = GrowAsync(_mounted);
     }
 

@@ -50,8 +50,9 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
 
         var record = new Option<string>("--record") { Description = "Record which blocks are read, in their order", HelpName = "FILE" };
         var prefetch = new Option<string>("--prefetch") { Description = "Read those of an earlier record ahead", HelpName = "FILE" };
-        var keeper = new Option<bool>("--keeper") { Description = "Driver fuse: the device survives the death of the process that serves it" };
-        var kept = new Option<bool>(AttachCommand.KeptOption) { Hidden = true };
+        var keeper = new Option<bool>("--keeper") { Description = "Driver fuse: the device survives the death of the process that serves it (default)" };
+        var noKeeper = new Option<bool>("--no-keeper") { Description = "One process less, and with it the device dies" };
+        var kept = new Option<string>(AttachCommand.KeptOption) { Hidden = true };
         var entry = new Option<string>(AttachCommand.EntryOption) { Hidden = true };
         var prepared = new Option<bool>(AttachCommand.PreparedOption) { Hidden = true };
         var connections = new Option<int?>("--connections", "-C")
@@ -81,7 +82,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
         });
         var command = new Command("attach", "Make a block device of an export; prints its path when it can be used")
         {
-            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, keeper, kept, entry, prepared,
+            uri, driver, device, recover, readOnly, foreground, connections, blockSize, mountOptions, record, prefetch, keeper, noKeeper, kept, entry, prepared,
         };
         nbd.AddTo(command, driver, foreground);
         tls.AddTo(command);
@@ -97,6 +98,7 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 return await new VerbCommands(output, error).RunAsync(["attach", .. RecoveryWords.Find(recovered)]).ConfigureAwait(false);
             }
 
+            AttachCommand.EnterDirectory(result.GetValue(kept));
             var arguments = new AttachArguments
             {
                 Uri = result.GetRequiredValue(uri),
@@ -115,8 +117,8 @@ internal sealed class AttachVerbs(TextWriter output, TextWriter error, IReadOnly
                 Nbd = nbd.Read(result),
                 Recovery = recovery.Read(result, tls.Read(result)),
                 IsPrepared = result.GetValue(prepared),
-                Keeper = result.GetValue(keeper),
-                IsKept = result.GetValue(kept),
+                Keeper = result.GetValue(noKeeper) ? false : result.GetValue(keeper) ? true : null,
+                KeptDirectory = result.GetValue(kept),
                 Words = [.. words.Skip(1)],
             };
             return await AttachCommand.RunAsync(arguments, log(result), output, error).ConfigureAwait(false);

@@ -53,7 +53,7 @@ internal static class HelpTexts
                                also for writing: all servers have the same storage
             --respawn          start a lost server again (--command, [ CMD ])
             --keeper           the file survives the death of the process that
-                               serves it (Linux 6.9)
+                               serves it (Linux 4.20)
             --record FILE      record which blocks are read, in their order
             --prefetch FILE    read those of an earlier record ahead
             --tls=off|allow|require

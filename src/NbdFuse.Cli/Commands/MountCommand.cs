@@ -54,7 +54,7 @@ internal static class MountCommand
             KeptMount.Check(link, export);
             options = export.Info.IsReadOnly ? options with { Flags = options.Flags | MountFlags.ReadOnly } : options;
             mount = resumes ? link!.AdoptMount() : FuseMounter.Mount(target, options);
-            mounted = new MountedExport(export, mount, arguments, options, loggers, saved: link?.State, isHeld: resumes, traces: traces);
+            mounted = new MountedExport(export, mount, arguments, options, loggers, keeper: link, isHeld: resumes, traces: traces);
         }
         catch
         {

@@ -49,7 +49,7 @@ internal sealed partial class MountedExport : IAsyncDisposable
     /// <param name="isPinned">
     /// Allocate payload buffers now, and bound what is in flight by them: memory may depend on what is served.
     /// </param>
-    /// <param name="saved">What the next process needs to know when this one dies; null when there is none.</param>
+    /// <param name="keeper">Who follows this process with another one when it dies; null without.</param>
     /// <param name="isHeld">Take no requests before <see cref="TakeOverAsync"/>.</param>
     /// <param name="traces">What is read ahead by a trace, and recorded.</param>
     public MountedExport(
@@ -60,10 +60,10 @@ internal sealed partial class MountedExport : IAsyncDisposable
         ILoggerFactory loggers,
         bool isPinned = false,
         ExportTraces? traces = null,
-        FuseSavedState? saved = null,
+        KeeperLink? keeper = null,
         bool isHeld = false)
     {
-        int capacity = saved is null ? QueueCapacity : KeptCapacity;
+        int capacity = keeper is null ? QueueCapacity : KeptCapacity;
         bool spin = arguments.Spin == SpinMode.Auto;
         var ready = new ReadyList();
         _export = export;
@@ -89,12 +89,10 @@ internal sealed partial class MountedExport : IAsyncDisposable
             knowsZeroes: !export.IsShared);
         var bounds = new RequestQueueOptions { Capacity = capacity };
         _queue = new RequestQueue(_layers.Device, ready, isPinned ? bounds with { Bytes = PinnedBytes } : bounds);
-        _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
-        if (saved is not null)
-        {
-            _buffers.PinAll(options.LargestRequest);
-        }
-        else if (isPinned)
+        _buffers = keeper is null
+            ? new FuseBuffers(capacity + FuseSession.SpareBuffers)
+            : keeper.MakeBuffers(capacity + FuseSession.SpareBuffers, options.LargestRequest);
+        if (keeper is null && isPinned)
         {
             _buffers.Pin(PinnedBuffers);
         }
@@ -112,7 +110,7 @@ internal sealed partial class MountedExport : IAsyncDisposable
                 Spin = spin,
                 RequestTimeoutMs = (long)arguments.RequestTimeout.TotalMilliseconds,
                 RequestTimeoutWaits = arguments.OnTimeout == NbdTimeoutAction.Wait,
-                SavedState = saved,
+                SavedState = keeper?.State,
                 Hold = isHeld,
             },
             loggers.CreateLogger("fuse"))

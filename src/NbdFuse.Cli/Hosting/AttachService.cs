@@ -1,25 +1,24 @@
-using Microsoft.Extensions.Logging;
 using NbdFuse.Client;
 
 namespace NbdFuse.Cli;
 
 /// <summary>A device that is served in the foreground, as systemd sees it: Type=notify, STATUS, WATCHDOG.</summary>
-/// <param name="logger">Hears of what goes wrong.</param>
-internal sealed class AttachService(ILogger logger) : IAsyncDisposable
+/// <param name="notify">Sends a state to systemd (sd_notify(3)).</param>
+internal sealed class AttachService(Action<string> notify) : IAsyncDisposable
 {
     private SystemdWatchdog? _watchdog;
     private Task _told = Task.CompletedTask;
 
     /// <summary>There is no device yet.</summary>
     /// <param name="target">Where the server is.</param>
-    public void Connecting(NbdTarget target) => Notify(ServiceStatus.Connecting(target));
+    public void Connecting(NbdTarget target) => notify(ServiceStatus.Connecting(target));
 
     /// <summary>The device can be used; from here on systemd hears of changes.</summary>
     /// <param name="device">Its path.</param>
     /// <param name="export">What this process serves; null when the kernel does.</param>
     public void Usable(string device, NbdExport? export)
     {
-        Notify(ServiceStatus.Usable(device));
+        notify(ServiceStatus.Usable(device));
         if (export is not null)
         {
             // Not on the loop, which nothing may hold up; one after the other.
@@ -28,11 +27,11 @@ internal sealed class AttachService(ILogger logger) : IAsyncDisposable
         }
 
         // Where the kernel serves there is no loop: then it is the threads that supervise which must live.
-        _watchdog = SystemdWatchdog.Start(export is not null ? export.Post : ToPool, Notify);
+        _watchdog = SystemdWatchdog.Start(export is not null ? export.Post : ToPool, notify);
     }
 
     /// <summary>The device is gone.</summary>
-    public void Stopping() => Notify("STOPPING=1");
+    public void Stopping() => notify("STOPPING=1");
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -49,9 +48,7 @@ internal sealed class AttachService(ILogger logger) : IAsyncDisposable
     {
         if (ServiceStatus.Of(change, device) is { } status)
         {
-            Notify(status);
+            notify(status);
         }
     }
-
-    private void Notify(string state) => SystemdNotifier.Notify(state, logger);
 }

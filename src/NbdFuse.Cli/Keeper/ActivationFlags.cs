@@ -15,4 +15,7 @@ internal enum ActivationFlags : byte
 
     /// <summary>A <see cref="KeeperMessage.LeftLog"/> follows.</summary>
     LeftLog = 4,
+
+    /// <summary>A <see cref="KeeperMessage.LeftBuffers"/> follows, after the log.</summary>
+    LeftBuffers = 8,
 }

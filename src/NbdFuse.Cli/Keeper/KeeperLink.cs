@@ -30,6 +30,7 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     private readonly FileDescriptor? _device;
     private readonly FileDescriptor? _helper;
     private readonly string? _pidFile;
+    private FileDescriptor? _leftBuffers;
 
     private KeeperLink(KeeperChannel channel, byte[] body, FileDescriptor[] descriptors, string? pidFile)
     {
@@ -40,7 +41,9 @@ internal sealed class KeeperLink : IMountHost, IDisposable
         State = FuseSavedState.Adopt(descriptors[0]);
         _device = descriptors.Length > 1 ? descriptors[1] : null;
         _helper = descriptors.Length > 2 ? descriptors[2] : null;
-        WriteLog = new NbdKeptLog(_flags.HasFlag(ActivationFlags.LeftLog) ? ReceiveLog(channel) : null, SendLog);
+        WriteLog = new NbdKeptLog(
+            _flags.HasFlag(ActivationFlags.LeftLog) ? ReceiveMemory(channel, KeeperMessage.LeftLog) : null, SendLog);
+        _leftBuffers = _flags.HasFlag(ActivationFlags.LeftBuffers) ? ReceiveMemory(channel, KeeperMessage.LeftBuffers) : null;
     }
 
     /// <summary>The write log that a dead process has left, and how it is left to the next one.</summary>
@@ -69,6 +72,21 @@ internal sealed class KeeperLink : IMountHost, IDisposable
 
     /// <summary>Ends when the keeper has died.</summary>
     public Task Lost => _lost.Task;
+
+    /// <summary>Waits for <see cref="Go"/>.</summary>
+    /// <param name="path">What is waited for, for a message.</param>
+    /// <exception cref="IOException">The keeper has died meanwhile: only it knew whether the server had let go.</exception>
+    public async Task WaitForGoAsync(string path)
+    {
+        await Task.WhenAny(Go, Lost).ConfigureAwait(false);
+        if (!Go.IsCompleted)
+        {
+            throw new IOException($"{path}: the keeper died before this process could take it over");
+        }
+    }
+
+    /// <summary>A device was made that outlives this process: another process can go on with it.</summary>
+    public void Outlives() => _ = _channel.Send(KeeperMessage.Outlives);
 
     /// <summary>Waits for the first message of the keeper that has started this process.</summary>
     /// <param name="pidFile">The file that names the keeper's process, or null.</param>
@@ -191,16 +209,47 @@ internal sealed class KeeperLink : IMountHost, IDisposable
     /// <exception cref="IOException">The file cannot be written.</exception>
     public void TakePidFile() => PidFile.Write(_pidFile);
 
+    /// <summary>
+    /// Buffers for requests: those of the process before, with all that it has left in them, or new ones, which the next process finds.
+    /// </summary>
+    /// <param name="count">How many.</param>
+    /// <param name="payload">Bytes of the largest payload of a request.</param>
+    /// <exception cref="KeptExportException">Of what that process had taken nothing can be found again.</exception>
+    public FuseBuffers MakeBuffers(int count, int payload)
+    {
+        FuseBuffers? left = null;
+        if (_leftBuffers is { } memory)
+        {
+            _leftBuffers = null;
+            left = FuseBuffers.Adopt(memory, count);
+            if (left is null && State.LoadNegotiation() is { CanResend: false })
+            {
+                throw new KeptExportException(
+                    "the process before was of another version: what it had taken cannot be found again, and this kernel cannot send it again; mount again");
+            }
+        }
+
+        FuseBuffers buffers = left ?? new FuseBuffers(count);
+        buffers.PinAll(payload);
+        if (left is null)
+        {
+            _ = _channel.Send(KeeperMessage.Buffers, default, [buffers.Descriptor.Value]);
+        }
+
+        return buffers;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
         _channel.Dispose();
+        _leftBuffers?.Dispose();
         State.Dispose();
     }
 
-    private static FileDescriptor ReceiveLog(KeeperChannel channel) =>
+    private static FileDescriptor ReceiveMemory(KeeperChannel channel, KeeperMessage expected) =>
         channel.Receive(out KeeperMessage kind, out _, out FileDescriptor[] descriptors, wait: true) > 0
-        && kind == KeeperMessage.LeftLog && descriptors.Length == 1
+        && kind == expected && descriptors.Length == 1
             ? descriptors[0]
             : throw new IOException("the keeper died before this process could take the file over");
 

@@ -12,7 +12,9 @@ internal enum KeeperMessage : byte
     /// </summary>
     Activate = 1,
 
-    /// <summary>Keeper to worker: the predecessor can do no harm any more, and the kernel was asked to send again what it had taken.</summary>
+    /// <summary>
+    /// Keeper to worker: the predecessor can do no harm any more, and the kernel was asked to send again what it had taken, if it can.
+    /// </summary>
     Go = 2,
 
     /// <summary>Keeper to worker: make room for a successor (<see cref="KeeperLink.HandOverCode"/>).</summary>
@@ -20,6 +22,9 @@ internal enum KeeperMessage : byte
 
     /// <summary>Keeper to worker, after <see cref="Activate"/>: the write log of the predecessor. Descriptor: its memory.</summary>
     LeftLog = 4,
+
+    /// <summary>Keeper to worker, after <see cref="LeftLog"/>: the buffers of the predecessor. Descriptor: their memory.</summary>
+    LeftBuffers = 5,
 
     /// <summary>Worker to keeper: it is there, and takes signals.</summary>
     Hello = 16,
@@ -59,4 +64,13 @@ internal enum KeeperMessage : byte
 
     /// <summary>Worker to keeper: it ends the mount, and whoever waits for it must fail. The keeper closes what it holds of it.</summary>
     LetGo = 27,
+
+    /// <summary>
+    /// Worker to keeper, before it takes a request: the buffers into which it takes requests (<see cref="Fuse.FuseSlotRecord"/>).
+    /// Descriptor: their memory.
+    /// </summary>
+    Buffers = 28,
+
+    /// <summary>Worker to keeper: a device was made that outlives it; the next worker needs nothing of it but its name.</summary>
+    Outlives = 29,
 }

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
+using NbdFuse.Client;
 
 namespace NbdFuse.Cli;
 
@@ -14,27 +15,57 @@ internal static class KeptDevice
     public static async Task<int> RunAsync(AttachArguments arguments, AttachEntry entry, CommandLogOptions log)
     {
         using KeeperLink link = KeeperLink.Open(pidFile: null);
-        using AttachLogging logging = AttachLogging.ToFile(entry.LogPath, log);
-        using ILoggerFactory loggers = logging.Factory(AttachLogging.LevelOf(log.Verbosity));
+        using AttachLogging logging = arguments.Foreground ? AttachLogging.ToStandardError(log) : AttachLogging.ToFile(entry.LogPath, log);
+        using ILoggerFactory loggers = arguments.Foreground
+            ? AttachCommand.ForegroundLoggers(logging, log)
+            : logging.Factory(AttachLogging.LevelOf(log.Verbosity));
+        ILogger logger = loggers.CreateLogger(ErrorText.Program);
+        bool isUsable = link.WasUsable;
+        await using var service = new AttachService(state => link.Notify(state, logger));
         try
         {
+            if (!link.IsResuming)
+            {
+                service.Connecting(NbdTarget.FromUri(arguments.Uri));
+            }
+
             using var daemon = new AttachDaemon(arguments, entry, loggers, log, link);
             link.Start();
             int code = await daemon.RunAsync(device =>
             {
                 logging.Flush();
-                link.Usable(device, loggers.CreateLogger(ErrorText.Program));
+                isUsable = true;
+                link.Usable(device, logger);
+                service.Usable(device, daemon.Driver!.Export);
                 return !link.Lost.IsCompleted;
             }).ConfigureAwait(false);
+            if (code != KeeperLink.HandOverCode)
+            {
+                service.Stopping();
+            }
+
             link.End(code);
             return code;
         }
         catch (Exception e)
         {
             link.End(e);
-            AttachLog.Failed(loggers.CreateLogger(ErrorText.Program), e.Message, e);
+            string lines = ErrorText.Describe(e, log.Debug);
+            if (arguments.Foreground)
+            {
+                logging.Flush();
+                await Console.Error.WriteAsync(ErrorText.ForStandardError(lines, ErrorText.FatalLevel)).ConfigureAwait(false);
+                return MountCommand.Failed;
+            }
+
+            if (isUsable)
+            {
+                // Nobody is there any more to hear it.
+                AttachLog.Failed(logger, e.Message, e);
+            }
+
             logging.Flush();
-            link.Explain(ErrorText.Describe(e, log.Debug));
+            link.Explain(lines);
             return MountCommand.Failed;
         }
     }

@@ -3,7 +3,6 @@ using Microsoft.Extensions.Logging;
 using NbdFuse.Client;
 using NbdFuse.Fuse;
 using NbdFuse.Native;
-using NbdFuse.Native.Fuse;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -103,13 +102,7 @@ internal static partial class KeptMount
         _ = WatchAsync(link, target, logger);
         if (link.IsResuming)
         {
-            await Task.WhenAny(link.Go, link.Lost).ConfigureAwait(false);
-            if (!link.Go.IsCompleted)
-            {
-                // Only the keeper knew whether the server had let go, and nobody would ask the kernel to send again.
-                throw new IOException($"{target.FilePath}: the keeper died before this process could take the file over");
-            }
-
+            await link.WaitForGoAsync(target.FilePath).ConfigureAwait(false);
             await mounted.TakeOverAsync().ConfigureAwait(false);
 
             // It may have grown while no process lived.
@@ -117,7 +110,7 @@ internal static partial class KeptMount
         }
         else
         {
-            await RequireResendAsync(link, mounted, target, logger).ConfigureAwait(false);
+            await RequireSuccessorAsync(link, mounted, target, logger).ConfigureAwait(false);
         }
 
         link.Serving();
@@ -170,14 +163,14 @@ internal static partial class KeptMount
         return true;
     }
 
-    private static async Task RequireResendAsync(KeeperLink link, MountedExport mounted, MountTarget target, ILogger logger)
+    private static async Task RequireSuccessorAsync(KeeperLink link, MountedExport mounted, MountTarget target, ILogger logger)
     {
         await Task.WhenAny(mounted.Negotiated, mounted.Ended, mounted.LoopFailed).ConfigureAwait(false);
-        if (link.State.LoadNegotiation() is { } negotiation && (negotiation.Offered & FuseInitFlags.HasResend) == 0)
+        if (link.State.LoadNegotiation() is { CanResend: false, CanProbe: false })
         {
             await mounted.UnmountAsync(logger).ConfigureAwait(false);
             throw new NbdException(
-                $"{target.FilePath}: this kernel cannot send requests again that a dead process had taken (Linux 6.9 can): they would hang; mount without --keeper");
+                $"{target.FilePath}: this kernel cannot tell which requests a dead process had taken (Linux 4.20 can): they would hang; mount without --keeper");
         }
     }
 

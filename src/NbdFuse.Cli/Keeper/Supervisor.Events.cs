@@ -41,7 +41,7 @@ internal sealed partial class Supervisor
         {
             case KeeperMessage.Hello:
                 worker.IsThere = true;
-                if (_device is null)
+                if (!IsLasting)
                 {
                     PassSignalOn();
                 }
@@ -59,6 +59,10 @@ internal sealed partial class Supervisor
                 _log?.Dispose();
                 _log = descriptors[0];
                 return [];
+            case KeeperMessage.Buffers when descriptors.Length == 1:
+                _buffers?.Dispose();
+                _buffers = descriptors[0];
+                return [];
             case KeeperMessage.Serving:
                 OnServing(worker);
                 break;
@@ -68,6 +72,9 @@ internal sealed partial class Supervisor
                 break;
             case KeeperMessage.Explain when !_isUsable:
                 TryExplain(Encoding.UTF8.GetString(body));
+                break;
+            case KeeperMessage.Outlives:
+                _outlives = true;
                 break;
             case KeeperMessage.LetGo:
                 LetGo();
@@ -123,6 +130,7 @@ internal sealed partial class Supervisor
         _device = null;
         _helper?.Dispose();
         _helper = null;
+        _outlives = false;
     }
 
     private void OnServing(WorkerProcess worker)
@@ -145,7 +153,7 @@ internal sealed partial class Supervisor
         WorkerProcess worker = _worker!;
         int code = worker.Process.ExitCode!.Value;
         _worker = null;
-        if (_device is null || worker.IsDone || worker.HasFailed || (_options.IsDevice && !_isUsable))
+        if (!IsLasting || worker.IsDone || worker.HasFailed || (_options.IsDevice && !_isUsable))
         {
             OnFinalEnd(worker, code);
             return;
@@ -215,7 +223,7 @@ internal sealed partial class Supervisor
 
         _pendingSignal = number;
         _endMs = _options.IsDevice ? long.MaxValue : MonotonicClock.Milliseconds + (long)_options.EndTimeout.TotalMilliseconds;
-        if (IsServing || (_device is null && _worker is { IsThere: true }))
+        if (IsServing || (!IsLasting && _worker is { IsThere: true }))
         {
             PassSignalOn();
         }
@@ -249,7 +257,9 @@ internal sealed partial class Supervisor
 
     private void GiveUp(string reason)
     {
-        _options.Log(LogLevel.Error, $"{reason}; the file fails for its users from here on, and what was written since the last fsync or close may be lost");
+        _options.Log(LogLevel.Error, _outlives
+            ? $"{reason}; nobody serves the device any more: its users wait, 'nbdfuse status' tells how to go on"
+            : $"{reason}; the file fails for its users from here on, and what was written since the last fsync or close may be lost");
         CutOff();
         _exitCode = MountCommand.Failed;
     }

@@ -7,12 +7,13 @@ using NbdFuse.Native;
 namespace NbdFuse.Cli;
 
 /// <summary>
-/// The keeper: holds what must survive the process that serves a FUSE mount (/dev/fuse, copies of the connections to the server,
-/// the state of the mount, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
+/// The keeper: holds what must survive the process that serves a FUSE mount or a ublk device (/dev/fuse, copies of the connections to the server,
+/// the state of the mount, the buffers, the write log), and follows a worker that has died with another one. Nobody who uses the file notices more than a pause.
 /// </summary>
 /// <remarks>
 /// The order after a death: the process is gone with all of its threads; the server has let go of its connections; the kernel
-/// is asked to send again what the dead one had taken; only then another one takes requests. Starting that one, and its
+/// is asked to send again what the dead one had taken, unless it is too old for that, when the next one finds it in the buffers; only
+/// then another one takes requests. Starting that one, and its
 /// handshake with the server, go on at the same time.
 /// THREADING: <see cref="Run"/> belongs to one thread, and everything but <see cref="Signal"/> and <see cref="HandOver"/> to it.
 /// </remarks>
@@ -37,7 +38,11 @@ internal sealed partial class Supervisor : IDisposable
     private FileDescriptor? _device;
     private FileDescriptor? _helper;
     private FileDescriptor? _log;
+    private FileDescriptor? _buffers;
     private byte[] _mount = [];
+
+    // Of a block device that waits for another process by itself: the kernel keeps it with all that was asked of it.
+    private bool _outlives;
 
     private WorkerProcess? _worker;
     private long _restartMs = long.MaxValue;
@@ -59,6 +64,9 @@ internal sealed partial class Supervisor : IDisposable
 
     /// <summary>Workers that have died and were followed by another.</summary>
     public int Restarts { get; private set; }
+
+    // There is something that another worker can go on with.
+    private bool IsLasting => _device is not null || _outlives;
 
     private bool IsServing => _worker is { ServingSinceMs: > 0 };
 
@@ -90,6 +98,7 @@ internal sealed partial class Supervisor : IDisposable
         _device?.Dispose();
         _helper?.Dispose();
         _log?.Dispose();
+        _buffers?.Dispose();
         _state.Dispose();
         _wake.Dispose();
     }
@@ -107,7 +116,7 @@ internal sealed partial class Supervisor : IDisposable
         {
             _worker = WorkerProcess.Start(_options.WorkerArgv, _options.WorkerEnvironment, _options.IoFlusher);
         }
-        catch (PosixException e) when (_device is not null)
+        catch (PosixException e) when (IsLasting)
         {
             // A shortage of memory or processes may pass.
             _options.Log(LogLevel.Error, $"cannot start a process to serve the file: {e.Message}");
@@ -115,9 +124,10 @@ internal sealed partial class Supervisor : IDisposable
             return;
         }
 
-        ActivationFlags flags = _device is null ? ActivationFlags.None : ActivationFlags.Resume;
+        ActivationFlags flags = IsLasting ? ActivationFlags.Resume : ActivationFlags.None;
         flags |= _isUsable ? ActivationFlags.Usable : ActivationFlags.None;
         flags |= _log is null ? ActivationFlags.None : ActivationFlags.LeftLog;
+        flags |= _buffers is null ? ActivationFlags.None : ActivationFlags.LeftBuffers;
         List<int> descriptors = [_state.Descriptor.Value];
         if (_device is not null)
         {
@@ -133,6 +143,11 @@ internal sealed partial class Supervisor : IDisposable
         if (_log is not null)
         {
             _ = _worker.Channel.Send(KeeperMessage.LeftLog, default, [_log.Value]);
+        }
+
+        if (_buffers is not null)
+        {
+            _ = _worker.Channel.Send(KeeperMessage.LeftBuffers, default, [_buffers.Value]);
         }
     }
 
@@ -243,7 +258,7 @@ internal sealed partial class Supervisor : IDisposable
         }
 
         _fenceMs = long.MaxValue;
-        if (_device is not null && _worker is { IsThere: true, IsReleased: false })
+        if (IsLasting && _worker is { IsThere: true, IsReleased: false })
         {
             Release(_worker);
         }
@@ -251,12 +266,13 @@ internal sealed partial class Supervisor : IDisposable
 
     private void Release(WorkerProcess worker)
     {
-        if (_mustResend)
+        if (_mustResend && _device is not null)
         {
-            int result = FuseResend.Ask(_device!);
-            if (result == -Errno.EINVAL)
+            // Linux before 6.9 refuses. Then the worker finds in the buffers what the dead one had taken.
+            int result = _options.Resends ? FuseResend.Ask(_device!) : -Errno.EINVAL;
+            if (result == -Errno.EINVAL && (_buffers is null || _state.LoadNegotiation() is { CanProbe: false }))
             {
-                GiveUp("this kernel cannot send requests again (Linux 6.9 can)");
+                GiveUp("this kernel can neither send requests again (Linux 6.9 can) nor tell of them (Linux 4.20 can)");
                 return;
             }
 

@@ -5,6 +5,9 @@ namespace NbdFuse.Cli;
 /// <summary>What a keeper starts, and whom it tells of it.</summary>
 internal sealed record SupervisorOptions
 {
+    /// <summary>Environment variable: 1 for a keeper that does as on Linux before 6.9. For tests.</summary>
+    public const string NoResend = "NBDFUSE_NO_RESEND";
+
     /// <summary>Program and arguments of a worker; read anew for each, so that an upgrade finds what lies at the path by then.</summary>
     public required string[] WorkerArgv { get; init; }
 
@@ -31,6 +34,12 @@ internal sealed record SupervisorOptions
 
     /// <summary>Hears what is for systemd (sd_notify(3)).</summary>
     public Action<string> Notify { get; init; } = _ => { };
+
+    /// <summary>
+    /// Whether the kernel is asked to send again what a dead worker had taken; otherwise, and on kernels that cannot, the next worker
+    /// finds it in the buffers of the dead one.
+    /// </summary>
+    public bool Resends { get; init; } = Environment.GetEnvironmentVariable(NoResend) != "1";
 
     /// <summary>How long a server may take to let go of the connections of a dead worker. Section 5 of the design: 10 s.</summary>
     public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(10);

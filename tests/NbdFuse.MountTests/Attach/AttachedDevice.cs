@@ -45,12 +45,23 @@ internal sealed class AttachedDevice : IAsyncDisposable
     /// <summary>Attaches, in the background.</summary>
     /// <param name="uri">The export.</param>
     /// <param name="options">Options, before the URI.</param>
-    public static async Task<AttachedDevice> StartAsync(string uri, params string[] options)
+    public static Task<AttachedDevice> StartAsync(string uri, params string[] options) => StartAsync(uri, resends: true, options);
+
+    /// <summary>Attaches, in the background.</summary>
+    /// <param name="uri">The export.</param>
+    /// <param name="resends">Whether a keeper asks the kernel to send again what a dead process had taken.</param>
+    /// <param name="options">Options, before the URI.</param>
+    public static async Task<AttachedDevice> StartAsync(string uri, bool resends, params string[] options)
     {
         Requires.Fuse();
         Requires.Loop();
         var directory = new TempDirectory();
-        ToolResult result = await RunAsync(directory, ["attach", .. options, uri]);
+        await using var tool = new BackgroundTool(
+            NbdfuseProgram.FullPath,
+            ["attach", .. options, uri],
+            new Dictionary<string, string?> { ["NBDFUSE_RUNTIME_DIR"] = directory["run"], [KeptWorker.NoResend] = resends ? null : "1" });
+        int code = await Deadline.Within(tool.WaitForExitAsync(CancellationToken.None), $"'{tool.CommandLine}' to end");
+        var result = new ToolResult(tool.CommandLine, code, tool.Output, tool.Error);
         if (result.ExitCode != 0)
         {
             directory.Dispose();
@@ -112,9 +123,34 @@ internal sealed class AttachedDevice : IAsyncDisposable
         return Assert.Single(document.RootElement.GetProperty("devices").EnumerateArray()).Clone();
     }
 
-    /// <summary>Kills the daemon.</summary>
+    /// <summary>Process id of the process that serves the device for a keeper; 0 without a keeper.</summary>
+    public int Worker
+    {
+        get
+        {
+            using JsonDocument state = JsonDocument.Parse(File.ReadAllText(System.IO.Path.Combine(EntryDirectory, "state.json")));
+            return state.RootElement.GetProperty("worker").GetInt32();
+        }
+    }
+
+    /// <summary>Kills the daemon: keeper and worker, so that nobody follows.</summary>
     /// <returns>Its process id.</returns>
     public async Task<int> KillDaemonAsync()
+    {
+        int worker = Worker;
+        int pid = await KillKeeperAsync();
+        if (worker > 0)
+        {
+            Posix.Kill(worker, SignalKill);
+            await Deadline.Until(() => OtherProcess.IsGone(worker), "the worker to be gone");
+        }
+
+        return pid;
+    }
+
+    /// <summary>Kills the process that the state file names as the daemon, and no other.</summary>
+    /// <returns>Its process id.</returns>
+    public async Task<int> KillKeeperAsync()
     {
         int pid = Pid;
         Posix.Kill(pid, SignalKill);

@@ -10,12 +10,14 @@ public sealed class AttachKeeperTests
 {
     private static int Kills => Requires.IsSoak ? 20 : 5;
 
-    [Fact]
-    public async Task Fio_at_depth_32_verifies_every_block_while_workers_are_killed()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Fio_at_depth_32_verifies_every_block_while_workers_are_killed(bool resends)
     {
         string fio = Requires.Command("fio");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 32 << 20 });
-        await using AttachedDevice device = await StartAsync(server.Uri);
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri, resends, "--driver", "fuse");
         string[] before = InForce(device.Status());
         await using (BackgroundTool load = StartLoad(fio, device))
         {
@@ -125,7 +127,7 @@ public sealed class AttachKeeperTests
         await using RealServer server = await RealServers.Nbdkit("memory", "8M");
         await using AttachedDevice device = await StartAsync(server.Uri);
         int worker = Worker(device);
-        await device.KillDaemonAsync();
+        await device.KillKeeperAsync();
         await Deadline.Until(() => device.Pid == worker, "the state to name the worker");
         WriteDirect(device, 0, PatternData.Create(1, 0, 4096));
         Assert.Equal(1, (await device.RunAsync("upgrade", device.Path)).ExitCode);
@@ -161,13 +163,69 @@ public sealed class AttachKeeperTests
         device.AssertGone(pid);
     }
 
-    [Theory]
-    [InlineData("--driver", "ublk")]
-    [InlineData("--foreground")]
-    public async Task Where_a_keeper_is_of_no_use_it_is_refused(params string[] options)
+    [Fact]
+    public async Task Without_a_keeper_there_is_one_process_and_nobody_follows_it()
+    {
+        await using RealServer server = await RealServers.Nbdkit("memory", "8M");
+        await using AttachedDevice device = await AttachedDevice.StartAsync(server.Uri, "--driver", "fuse", "--no-keeper");
+        Assert.Equal(0, device.Worker);
+        Assert.DoesNotContain("recovery", InForce(device.Status()));
+        ToolResult upgrade = await device.RunAsync("upgrade", device.Path);
+        Assert.Equal(1, upgrade.ExitCode);
+        Assert.Contains("no keeper", upgrade.Error);
+        await device.DetachCleanlyAsync();
+    }
+
+    [Fact]
+    public async Task Device_in_the_foreground_has_its_keeper_there_and_ends_by_its_signal()
+    {
+        Requires.Loop();
+        await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 8 << 20 });
+        using var directory = new TempDirectory();
+        await using BackgroundTool tool = AttachedDevice.Launch(directory, "attach", "--foreground", "--driver", "fuse", server.Uri);
+        await Deadline.Until(() => tool.HasExited || tool.Output.EndsWith('\n'), "the device");
+        int? first = KeptWorker.Find(tool.Id);
+        Assert.NotNull(first);
+        Posix.Kill(first.Value, KeptWorker.Kill);
+        await Deadline.Until(() => tool.Error.Contains("serves the file after", StringComparison.Ordinal), "another process to serve the device");
+        ToolResult read = await Tool.RunAsync("dd", $"if={tool.Output.Trim()}", "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none");
+        read.EnsureSuccess();
+        tool.Signal("TERM");
+        Assert.Equal(0, await Deadline.Within(tool.WaitForExitAsync(CancellationToken.None), "the end"));
+        Assert.Empty(Directory.GetFileSystemEntries(directory["run"]));
+    }
+
+    [Fact]
+    public async Task Next_process_finds_a_server_whose_path_was_relative()
+    {
+        Requires.Loop();
+        await using RealServer server = await RealServers.Nbdkit("memory", "8M");
+        using var directory = new TempDirectory();
+        string socket = server.Uri[(server.Uri.IndexOf("socket=", StringComparison.Ordinal) + "socket=".Length)..];
+        ToolResult result = await Tool.RunAsync(
+            "env", "-C", Path.GetDirectoryName(socket)!, $"NBDFUSE_RUNTIME_DIR={directory["run"]}", NbdfuseProgram.FullPath, "attach",
+            "--driver", "fuse", $"nbd+unix:///?socket={Path.GetFileName(socket)}");
+        string device = result.EnsureSuccess().Output.Trim();
+        try
+        {
+            using JsonDocument state = JsonDocument.Parse(
+                await File.ReadAllTextAsync(Path.Combine(Directory.GetDirectories(directory["run"]).Single(), "state.json")));
+            int keeper = state.RootElement.GetProperty("pid").GetInt32();
+            Assert.Equal("/", new FileInfo($"/proc/{keeper}/cwd").LinkTarget);
+            Posix.Kill(state.RootElement.GetProperty("worker").GetInt32(), KeptWorker.Kill);
+            (await Tool.RunAsync("dd", $"if={device}", "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none")).EnsureSuccess();
+        }
+        finally
+        {
+            (await AttachedDevice.RunAsync(directory, "detach", device)).EnsureSuccess();
+        }
+    }
+
+    [Fact]
+    public async Task Where_a_keeper_is_of_no_use_it_is_refused()
     {
         using var directory = new TempDirectory();
-        ToolResult result = await AttachedDevice.RunAsync(directory, ["attach", "--keeper", .. options, "nbd://localhost:1/"]);
+        ToolResult result = await AttachedDevice.RunAsync(directory, ["attach", "--keeper", "--driver", "nbd", "nbd://localhost:1/"]);
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("--keeper is for", result.Error);
     }
@@ -178,7 +236,7 @@ public sealed class AttachKeeperTests
             .Select(guarantee => guarantee.GetProperty("name").GetString()!),
     ];
 
-    private static Task<AttachedDevice> StartAsync(string uri) => AttachedDevice.StartAsync(uri, "--driver", "fuse", "--keeper");
+    private static Task<AttachedDevice> StartAsync(string uri) => AttachedDevice.StartAsync(uri, "--driver", "fuse");
 
     private static BackgroundTool StartLoad(string fio, AttachedDevice device) => new(
         fio, "--name=verify", $"--filename={device.Path}", "--size=32M", "--rw=randrw", "--bs=4k-64k", "--ioengine=libaio",
@@ -196,11 +254,7 @@ public sealed class AttachKeeperTests
         file.Write(offset, buffer.Span);
     }
 
-    private static int Worker(AttachedDevice device)
-    {
-        using JsonDocument state = JsonDocument.Parse(File.ReadAllText(Path.Combine(device.EntryDirectory, "state.json")));
-        return state.RootElement.GetProperty("worker").GetInt32();
-    }
+    private static int Worker(AttachedDevice device) => device.Worker;
 
     private static string Log(AttachedDevice device) => File.ReadAllText(Path.Combine(device.EntryDirectory, "log"));
 

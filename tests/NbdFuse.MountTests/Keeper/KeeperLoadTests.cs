@@ -10,26 +10,30 @@ public sealed class KeeperLoadTests
     private static int Kills => Requires.IsSoak ? 20 : 5;
 
     [Theory]
-    [InlineData(RealServerKind.Nbdkit, true)]
-    [InlineData(RealServerKind.Nbdkit, false)]
-    [InlineData(RealServerKind.QemuNbd, true)]
-    [InlineData(RealServerKind.NbdServer, true)]
-    public async Task Fio_at_depth_32_on_the_file_verifies_every_block_while_workers_are_killed(RealServerKind kind, bool direct)
+    [InlineData(RealServerKind.Nbdkit, true, true)]
+    [InlineData(RealServerKind.Nbdkit, false, true)]
+    [InlineData(RealServerKind.QemuNbd, true, true)]
+    [InlineData(RealServerKind.NbdServer, true, true)]
+    [InlineData(RealServerKind.Nbdkit, true, false)]
+    [InlineData(RealServerKind.Nbdkit, false, false)]
+    public async Task Fio_at_depth_32_on_the_file_verifies_every_block_while_workers_are_killed(RealServerKind kind, bool direct, bool resends)
     {
         string fio = Requires.Command("fio");
         await using RealServer server = await RealServers.StartAsync(kind, new RealServerOptions { Size = 32 << 20 });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--keeper");
+        await using MountedNbdfuse mount = await KeptWorker.StartAsync(server.Uri, resends);
         await VerifyAsync(fio, mount, mount.FilePath, direct, () => KeptWorker.KillAsync(mount));
         await mount.UnmountCleanlyAsync();
     }
 
-    [Fact]
-    public async Task Fio_at_depth_32_on_a_loop_device_verifies_every_block_while_workers_are_killed()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Fio_at_depth_32_on_a_loop_device_verifies_every_block_while_workers_are_killed(bool resends)
     {
         string fio = Requires.Command("fio");
         Requires.Loop();
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 32 << 20 });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--keeper");
+        await using MountedNbdfuse mount = await KeptWorker.StartAsync(server.Uri, resends);
         await using (LoopDevice loop = await LoopDevice.AttachAsync(mount.FilePath))
         {
             // By itself losetup goes on without it where the file refuses, and then the page cache would hide what is lost.
@@ -40,12 +44,14 @@ public sealed class KeeperLoadTests
         await mount.UnmountCleanlyAsync();
     }
 
-    [Fact]
-    public async Task Fio_verifies_every_block_while_workers_are_killed_before_they_serve()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Fio_verifies_every_block_while_workers_are_killed_before_they_serve(bool resends)
     {
         string fio = Requires.Command("fio");
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 32 << 20 });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--keeper");
+        await using MountedNbdfuse mount = await KeptWorker.StartAsync(server.Uri, resends);
         var random = new Random(1);
         await VerifyAsync(fio, mount, mount.FilePath, direct: true, async () =>
         {
@@ -63,13 +69,15 @@ public sealed class KeeperLoadTests
         await mount.UnmountCleanlyAsync();
     }
 
-    [Fact]
-    public async Task File_system_on_a_loop_device_survives_killed_workers()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task File_system_on_a_loop_device_survives_killed_workers(bool resends)
     {
         string mkfs = Requires.Command("mkfs.ext4");
         Requires.Loop();
         await using RealServer server = await RealServers.NbdkitFile(new RealServerOptions { Size = 64 << 20 });
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--keeper");
+        await using MountedNbdfuse mount = await KeptWorker.StartAsync(server.Uri, resends);
         await using (LoopDevice loop = await LoopDevice.AttachAsync(mount.FilePath))
         {
             (await Tool.RunAsync(mkfs, "-q", loop.Path)).EnsureSuccess();

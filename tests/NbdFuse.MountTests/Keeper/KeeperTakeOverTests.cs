@@ -7,11 +7,13 @@ namespace NbdFuse.MountTests;
 /// <summary>What the next process finds, and what it does first.</summary>
 public sealed class KeeperTakeOverTests
 {
-    [Fact]
-    public async Task Write_at_a_slow_server_is_sent_again_only_after_the_server_has_let_go_of_the_first()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Write_at_a_slow_server_is_sent_again_only_after_the_server_has_let_go_of_the_first(bool resends)
     {
         await using NbdkitLog server = await NbdkitLog.StartAsync("--filter=delay", "memory", "1M", "delay-write=1500ms");
-        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(server.Uri, "--keeper", "-C", "1");
+        await using MountedNbdfuse mount = await KeptWorker.StartAsync(server.Uri, resends, "-C", "1");
         byte[] data = PatternData.Create(5, 0, 4096);
         using MountedFile file = mount.Open(OpenFlags.ReadWrite | OpenFlags.Direct);
         Task write = Task.Run(() => file.Write(0, data));

@@ -13,6 +13,21 @@ internal static class KeptWorker
 
     private const string Serves = " serves the file after ";
 
+    /// <summary>A keeper that does as on Linux before 6.9: the next process finds what is in flight by itself.</summary>
+    public const string NoResend = "NBDFUSE_NO_RESEND";
+
+    /// <summary>Mounts with a keeper.</summary>
+    /// <param name="uri">The export.</param>
+    /// <param name="resends">Whether the kernel is asked to send again what a dead process had taken.</param>
+    /// <param name="options">More options.</param>
+    public static Task<MountedNbdfuse> StartAsync(string uri, bool resends, params string[] options) =>
+        MountedNbdfuse.StartAsync(new MountStart
+        {
+            Mode = [uri],
+            Options = ["--keeper", .. options],
+            Prefix = resends ? [] : ["env", $"{NoResend}=1"],
+        });
+
     /// <summary>How often another process has taken the file over.</summary>
     /// <param name="mount">The mount; its process is the keeper.</param>
     public static int TakeOvers(MountedNbdfuse mount) =>

@@ -139,6 +139,10 @@ internal sealed class MountedNbdfuse : IAsyncDisposable
         _isReady = true;
     }
 
+    /// <summary>Lets the mount live longer than tests need as a rule.</summary>
+    /// <param name="more">From now on.</param>
+    public void Extend(TimeSpan more) => _watchdog.Change(more, Timeout.InfiniteTimeSpan);
+
     /// <summary>Opens the file.</summary>
     /// <param name="flags">Flags of open(2).</param>
     public MountedFile Open(OpenFlags flags = OpenFlags.ReadWrite) => new(FilePath, flags);

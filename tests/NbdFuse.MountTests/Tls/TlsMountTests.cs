@@ -22,6 +22,36 @@ public sealed class TlsMountTests(TestPki pki) : IClassFixture<TestPki>
         await mount.UnmountCleanlyAsync();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Process_that_is_killed_is_followed_by_another_one_through_tls(bool isPsk)
+    {
+        string fio = Requires.Command("fio");
+        await using RealServer server = await StartAsync(isPsk);
+        await using MountedNbdfuse mount = await MountedNbdfuse.StartAsync(
+            new MountStart { Options = ["--keeper", .. Options(isPsk)], Mode = [server.Uri] });
+        await using (var load = new BackgroundTool(
+            fio, "--name=verify", $"--filename={mount.FilePath}", "--size=16M", "--rw=randrw", "--bs=4k-64k", "--ioengine=libaio",
+            "--direct=1", "--iodepth=32", "--serialize_overlap=1", "--verify=crc32c", "--verify_backlog=64", "--runtime=600", "--time_based",
+            "--verify_fatal=1", "--randrepeat=0", "--output-format=terse"))
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                // A moment of the load; which one does not matter.
+                await Task.Delay(150);
+                Assert.False(load.HasExited, $"fio ended:\n{load.Output}{load.Error}");
+                await KeptWorker.KillAsync(mount);
+            }
+
+            await KeeperLoadTests.EndWithoutErrorAsync(load, mount);
+        }
+
+        // The old connections came to their end, and were not given up.
+        Assert.DoesNotContain("has not closed", mount.Error, StringComparison.Ordinal);
+        await mount.UnmountCleanlyAsync();
+    }
+
     [Fact]
     public async Task User_without_privileges_mounts_with_the_certificates_of_the_home_directory()
     {

@@ -28,7 +28,8 @@ internal sealed class FakeKernel : IDisposable
     private ulong _unique = 2;
 
     public FakeKernel(
-        FuseSessionOptions? options = null, BlockDeviceInfo? info = null, int capacity = 16, bool initialise = true, long bytes = 32L << 20)
+        FuseSessionOptions? options = null, BlockDeviceInfo? info = null, int capacity = 16, bool initialise = true, long bytes = 32L << 20,
+        FuseBuffers? buffers = null)
     {
         PosixException.Check(
             Posix.SocketPair(
@@ -41,7 +42,7 @@ internal sealed class FakeKernel : IDisposable
         _device = FileDescriptor.Own(device);
         Device = new RecordingDevice(info ?? DefaultInfo);
         Queue = new RequestQueue(Device, new ReadyList(), new RequestQueueOptions { Capacity = capacity, Bytes = bytes });
-        _buffers = new FuseBuffers(capacity + FuseSession.SpareBuffers);
+        _buffers = buffers ?? new FuseBuffers(capacity + FuseSession.SpareBuffers);
         Session = new FuseSession(_loop, _device, Queue, _buffers, options ?? new FuseSessionOptions(), NullLogger.Instance);
         _loop.Start();
         Session.Start();

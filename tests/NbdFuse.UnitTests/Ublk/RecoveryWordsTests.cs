@@ -11,6 +11,7 @@ public sealed class RecoveryWordsTests
     [Theory]
     [InlineData("--driver ublk nbd://host/", "--driver ublk nbd://host/")]
     [InlineData("--entry /run/nbdfuse/abc -r nbd://host/", "-r nbd://host/")]
+    [InlineData("--kept=/home/user --entry /run/nbdfuse/abc -r nbd://host/", "-r nbd://host/")]
     [InlineData("--prepared --foreground nbd://host/", "--foreground nbd://host/")]
     [InlineData("--recover /dev/ublkb1 --entry /run/x nbd://host/", "nbd://host/")]
     [InlineData("--recover=/dev/ublkb1 nbd://host/", "nbd://host/")]
@@ -19,6 +20,24 @@ public sealed class RecoveryWordsTests
         Assert.Equal(
             ["--recover", "/dev/ublkb3", .. expected.Split(' ')],
             RecoveryWords.Compose("/dev/ublkb3", words.Split(' ')));
+    }
+
+    [Fact]
+    public void Device_that_a_keeper_holds_is_known_by_the_process_that_serves_it()
+    {
+        int pid = Environment.ProcessId;
+        var device = new UblkDeviceStatus(0, "/dev/ublkb0", UblkState.Live, pid, true, true, 1 << 20, false, true);
+        var state = new AttachState
+        {
+            Pid = int.MaxValue,
+            ProcessStart = 1,
+            Worker = pid,
+            WorkerStart = AttachEntry.ProcessStart(pid),
+            Driver = UblkKind.Name,
+        };
+        Assert.True(UblkKind.IsOf(device, state));
+        Assert.False(UblkKind.IsOf(device, state with { WorkerStart = state.WorkerStart - 1 }));
+        Assert.False(UblkKind.IsOf(device with { ServerPid = int.MaxValue }, state));
     }
 
     [Fact]

@@ -64,7 +64,9 @@ public sealed class LittleMemoryTests
             done
             umount /hog
             echo hog $hog
-            grep VmHWM /proc/$(pidof nbdfuse)/status
+            pid=$(sed -n 's/.*"worker":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)
+            [ $pid != 0 ] || pid=$(pidof nbdfuse)
+            grep VmHWM /proc/$pid/status
             umount /mnt/fs
             nbdfuse detach $dev
             """,

@@ -55,7 +55,7 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
                 --verify=crc32c --do_verify=1 --verify_fatal=1 --size={Size} --io_size=24M >/run/fio.log 2>&1 || cat /run/fio.log
             blkdiscard -z -o 1M -l 1M $dev
             [ "$(nbdfuse status --json | grep compiled-methods)" = "$compiled" ]
-            grep VmHWM /proc/$(pidof nbdfuse)/status
+            grep VmHWM /proc/$(sed -n 's/.*"worker":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)/status
             nbdfuse detach $dev
             """, Long);
 
@@ -171,10 +171,9 @@ public sealed class UblkDeviceTests(UblkGuest fixture) : IClassFixture<UblkGuest
             rm $dev
             ! nbdfuse detach $dev 2>/run/busy
             grep -o "in use" /run/busy
-            pid=$(pidof nbdfuse)
-            kill -TERM $pid
+            kill -TERM $(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json)
             until grep -q "signal SIGTERM is ignored" /run/nbdfuse/*/log; do sleep 0.1; done
-            kill -9 $pid
+            kill -9 $(pidof nbdfuse)
             until [ -z "$(pidof nbdfuse)" ]; do sleep 0.1; done
             ! nbdfuse detach $dev 2>/run/busy
             grep -o "in use" /run/busy

@@ -48,6 +48,35 @@ public sealed class UblkRecoveryTests(UblkGuest fixture) : IClassFixture<UblkGue
     });
 
     [Fact]
+    public async Task Device_of_a_killed_process_is_gone_on_with_by_its_keeper()
+    {
+        Guest guest = await fixture.GuestAsync();
+        await using UblkServer server = await UblkServer.StartAsync(Size);
+        string device = (await guest.RunAsync($"nbdfuse attach --driver ublk {server.Uri}", Long)).EnsureSuccess().Output.Trim();
+        GuestResult result = await guest.RunAsync($$"""
+            worker() { sed -n 's/.*"worker":\([0-9]*\).*/\1/p' /run/nbdfuse/*/state.json; }
+            for i in 1 2 3; do
+                old=$(worker)
+                printf kept$i | dd of={{device}} bs=512 conv=sync,fsync oflag=direct 2>/dev/null
+                kill -9 $old
+                dd if={{device}} bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0'
+                until [ "$(worker)" != "$old" ]; do sleep 0.1; done
+                printf ' '
+            done
+            nbdfuse status | grep -o online
+            nbdfuse upgrade {{device}} 2>&1 | grep -o 'not handed over on purpose'
+            nbdfuse detach {{device}}
+            [ ! -e {{device}} ]
+            [ -z "$(ls /run/nbdfuse)" ]
+            [ -z "$(pidof nbdfuse)" ]
+            """, Long);
+        Assert.Equal("kept1 kept2 kept3 online\nnot handed over on purpose\n", result.EnsureSuccess().Output);
+
+        // While nobody serves the device, its users hang.
+        guest.AssertHealthy(KernelProblemKind.HungTask);
+    }
+
+    [Fact]
     public async Task Recovery_by_another_export_is_refused_and_changes_nothing()
     {
         Guest guest = await fixture.GuestAsync();

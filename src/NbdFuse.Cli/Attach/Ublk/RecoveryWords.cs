@@ -39,7 +39,7 @@ internal static class RecoveryWords
         for (int i = 0; i < words.Count; i++)
         {
             string name = words[i].Split('=')[0];
-            if (name is Option or AttachCommand.EntryOption)
+            if (name is Option or AttachCommand.EntryOption or AttachCommand.KeptOption)
             {
                 i += words[i].Contains('=') ? 0 : 1;
             }

@@ -10,7 +10,7 @@ namespace NbdFuse.Cli;
 
 /// <summary>A ublk device: the kernel's requests come straight to this process.</summary>
 /// <param name="context">What the daemon gives.</param>
-internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
+internal sealed partial class UblkDriver(DriverContext context) : IKeptDriver
 {
     // A slot more than the device's depth of 128.
     private const int QueueCapacity = 129;
@@ -64,8 +64,9 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         new Guarantee("buffers-touched", true),
         new Guarantee(
             "flush", _export!.Info.CanFlush, _export.Info.CanFlush ? null : "the server has no FLUSH: it must not lose what it acknowledged"),
-        new Guarantee(
-            "recovery", _device!.CanRecover, _device.CanRecover ? null : "this kernel's ublk driver cannot keep a device without its process"),
+        _device is { CanRecover: false }
+            ? new Guarantee("recovery", false, "this kernel's ublk driver cannot keep a device without its process")
+            : new Guarantee("recovery", true),
     ];
 
     /// <summary>Why this machine cannot use the driver; null when it can.</summary>
@@ -85,6 +86,56 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<DriverDevice> BringUpAsync(CancellationToken interrupted)
     {
+        await PrepareAsync(interrupted).ConfigureAwait(false);
+        KeptMount.Check(context.Keeper, _export!);
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
+        _ = CancelWhenLostAsync(giveUp);
+        try
+        {
+            _device = await MakeAsync(giveUp.Token).ConfigureAwait(false);
+            Ended = EndAsync(_device);
+            context.Publish(state => state with { Device = _device.Path });
+            if (context.Arguments.Recover)
+            {
+                // Only now that ours names the device: without an entry nobody could give it up, or try again.
+                RemoveOldEntries(_device.Path);
+            }
+            else if (_device.CanRecover)
+            {
+                context.Keeper?.Outlives();
+            }
+
+            context.Keeper?.Serving();
+            if (_device.Major != 0)
+            {
+                DeviceNode.Ensure(_device.Path, (uint)_device.Major, (uint)_device.Minor);
+            }
+
+            return new DriverDevice
+            {
+                Path = _device.Path,
+                Size = _device.Size,
+                ExportSize = _export!.Info.ExportSize,
+                BlockSize = _device.LogicalBlock,
+                IsReadOnly = _device.IsReadOnly,
+                Server = _export.Server,
+                Partitions = await PartitionsAsync(giveUp.Token).ConfigureAwait(false),
+            };
+        }
+        catch
+        {
+            await GiveUpAsync().ConfigureAwait(false);
+            if (ServerLost.IsCompletedSuccessfully)
+            {
+                throw new AttachException($"the server is lost: {ServerLost.Result.Message}");
+            }
+
+            throw;
+        }
+    }
+
+    private async Task PrepareAsync(CancellationToken interrupted)
+    {
         _export = await context.OpenExportAsync(interrupted).ConfigureAwait(false);
         var ready = new ReadyList();
         _timing = new TimingLayer(_export);
@@ -102,45 +153,6 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
         _export.Grown += OnGrown;
         _export.Start(_loop);
         _loop.Start();
-        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
-        _ = CancelWhenLostAsync(giveUp);
-        try
-        {
-            _device = await MakeAsync(giveUp.Token).ConfigureAwait(false);
-            Ended = EndAsync(_device);
-            context.Publish(state => state with { Device = _device.Path });
-            if (context.Arguments.Recover)
-            {
-                // Only now that ours names the device: without an entry nobody could give it up, or try again.
-                RemoveOldEntries(_device.Path);
-            }
-
-            if (_device.Major != 0)
-            {
-                DeviceNode.Ensure(_device.Path, (uint)_device.Major, (uint)_device.Minor);
-            }
-
-            return new DriverDevice
-            {
-                Path = _device.Path,
-                Size = _device.Size,
-                ExportSize = _export.Info.ExportSize,
-                BlockSize = _device.LogicalBlock,
-                IsReadOnly = _device.IsReadOnly,
-                Server = _export.Server,
-                Partitions = await PartitionsAsync(giveUp.Token).ConfigureAwait(false),
-            };
-        }
-        catch
-        {
-            await GiveUpAsync().ConfigureAwait(false);
-            if (ServerLost.IsCompletedSuccessfully)
-            {
-                throw new AttachException($"the server is lost: {ServerLost.Result.Message}");
-            }
-
-            throw;
-        }
     }
 
     // On the loop. The layers first: what the kernel asks for behind the old end must find its way.
@@ -195,6 +207,7 @@ internal sealed class UblkDriver(DriverContext context) : IDeviceDriver
     /// <inheritdoc/>
     public async Task<TakeDownResult> TakeDownByForceAsync()
     {
+        context.Keeper?.LetGo();
         string[] answer = await LoopHelper.RunAsync(LoopHelperCommand.Release, _device!.Path, "force").ConfigureAwait(false);
         TakeDownResult result = await StopAsync(force: true).ConfigureAwait(false);
         return result.Message is null && answer[0] == LoopHelper.Done && answer.Length > 1

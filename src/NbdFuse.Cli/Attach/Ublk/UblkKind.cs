@@ -104,8 +104,11 @@ internal sealed class UblkKind : DeviceKind
     /// <param name="status">What the kernel says.</param>
     /// <param name="state">The state.</param>
     internal static bool IsOf(UblkDeviceStatus status, AttachState state) =>
-        status.IsOurs && state.Pid > 0 && status.ServerPid == state.Pid
-        && (AttachEntry.ProcessStart(state.Pid) is var start && (start < 0 || start == state.ProcessStart));
+        status.IsOurs && ServerOf(state) is var (pid, began) && pid > 0 && status.ServerPid == pid
+        && (AttachEntry.ProcessStart(pid) is var start && (start < 0 || start == began));
+
+    private static (int Pid, long Start) ServerOf(AttachState state) =>
+        state.Worker > 0 ? (state.Worker, state.WorkerStart) : (state.Pid, state.ProcessStart);
 
     // By another process, with a deadline: opening may wait for somebody who waits for the dead server.
     private static HelperAnswer Claim(string device)
