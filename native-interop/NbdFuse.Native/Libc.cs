@@ -184,6 +184,12 @@ internal static unsafe partial class Libc
     internal static partial void* mmap(void* address, nuint length, int protection, int flags, int fd, long offset);
 
     [LibraryImport(Name)]
+    internal static partial int mprotect(void* address, nuint length, int protection);
+
+    [LibraryImport(Name)]
+    internal static partial int sigaction(int signal, byte* action, byte* former);
+
+    [LibraryImport(Name)]
     internal static partial int munmap(void* address, nuint length);
 
     [LibraryImport(Name)]

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <stddef.h>
 #include <unistd.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -13,6 +15,7 @@
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/capability.h>
 #include <linux/falloc.h>
 #include <linux/vm_sockets.h>
 #include "abi-dump.h"
@@ -209,6 +212,20 @@ void dump_system_constants(void)
     CONST("Posix.LimitCore", RLIMIT_CORE);
     CONST("Posix.PrSetDumpable", PR_SET_DUMPABLE);
     CONST("Posix.PrSetChildSubreaper", PR_SET_CHILD_SUBREAPER);
+    CONST("Capabilities.DacOverride", 1ull << CAP_DAC_OVERRIDE);
+    CONST("Capabilities.DacReadSearch", 1ull << CAP_DAC_READ_SEARCH);
+    CONST("Capabilities.IpcLock", 1ull << CAP_IPC_LOCK);
+    CONST("Capabilities.SysPtrace", 1ull << CAP_SYS_PTRACE);
+    CONST("Capabilities.SysAdmin", 1ull << CAP_SYS_ADMIN);
+    CONST("Capabilities.SysResource", 1ull << CAP_SYS_RESOURCE);
+    CONST("ProcessPrivileges.PrCapBoundingDrop", PR_CAPBSET_DROP);
+    CONST("ProcessPrivileges.PrSetNoNewPrivileges", PR_SET_NO_NEW_PRIVS);
+    CONST("ProcessPrivileges.PrCapAmbient", PR_CAP_AMBIENT);
+    CONST("ProcessPrivileges.PrCapAmbientClearAll", PR_CAP_AMBIENT_CLEAR_ALL);
+    CONST("ProcessPrivileges.CapabilityVersion3", _LINUX_CAPABILITY_VERSION_3);
+    CONST("ProcessPrivileges.ActionBytes", sizeof(struct sigaction));
+    CONST("ProcessPrivileges.ActionFlagsOffset", offsetof(struct sigaction, sa_flags));
+    CONST("ProcessPrivileges.FlagRestart", SA_RESTART);
     CONST("Posix.MlockCurrent", MCL_CURRENT);
     CONST("Posix.MlockFuture", MCL_FUTURE);
     CONST("Posix.MlockOnFault", MCL_ONFAULT);

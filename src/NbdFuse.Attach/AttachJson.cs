@@ -7,6 +7,7 @@ namespace NbdFuse.Attach;
 /// <summary>The JSON of state files, of the control socket and of status.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.KebabCaseLower,
+    RespectNullableAnnotations = true,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(AttachState))]
 [JsonSerializable(typeof(AttachStatus))]

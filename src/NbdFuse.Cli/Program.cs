@@ -6,10 +6,17 @@ namespace NbdFuse.Cli;
 /// <summary>The <c>nbdfuse</c> command.</summary>
 internal static class Program
 {
+    // Not in a test, whose process has more to hold than this command.
+    private static bool _isProcess;
+
     /// <summary>Entry point.</summary>
     /// <param name="args">The command line.</param>
     /// <returns>The exit code.</returns>
-    private static Task<int> Main(string[] args) => RunAsync(args, Console.Out, Console.Error);
+    private static Task<int> Main(string[] args)
+    {
+        _isProcess = true;
+        return RunAsync(args, Console.Out, Console.Error);
+    }
 
     /// <summary>Runs a command line.</summary>
     /// <param name="args">The command line, without the program's name.</param>
@@ -67,6 +74,11 @@ internal static class Program
     {
         if (arguments.Action == NbdfuseAction.Mount)
         {
+            if (_isProcess)
+            {
+                InheritedDescriptors.Close(arguments.Target);
+            }
+
             LogVerbosity verbosity = arguments.Verbose ? LogVerbosity.Verbose : arguments.Quiet ? LogVerbosity.Quiet : LogVerbosity.Normal;
             using ILoggerFactory loggers = CommandLogging.Create(new CommandLogOptions(verbosity, arguments.Debug));
             return await MountCommand.RunAsync(arguments, loggers, error).ConfigureAwait(false);

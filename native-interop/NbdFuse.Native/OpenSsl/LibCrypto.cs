@@ -14,7 +14,7 @@ internal static unsafe partial class LibCrypto
     internal static partial nint BIO_new(nint method);
 
     [LibraryImport(Name)]
-    internal static partial int BIO_read(nint bio, void* buffer, int length);
+    internal static partial long BIO_ctrl(nint bio, int command, long argument, void* pointer);
 
     [LibraryImport(Name)]
     internal static partial void ERR_clear_error();

@@ -19,20 +19,24 @@ public sealed unsafe class TlsSession : IDisposable
     private const int ErrorZeroReturn = 6;
     private const uint NoPartialWildcards = 4;
 
-    // Plain text that is encrypted before it is sent, and room for its records.
+    // bio.h.
+    private const int BioReset = 1;
+    private const int BioInfo = 3;
+
+    // Plain text that is encrypted before it is sent.
     private const int EncryptBytes = 64 * 1024;
-    private const int RecordBufferBytes = EncryptBytes + (16 * 1024);
 
     private readonly TlsContext _owner;
     private readonly FileDescriptor _socket;
     private readonly bool _referenced;
-    // Records are collected and sent together: one system call, and one waking of the server, for four of them.
-    private readonly byte[] _records = GC.AllocateUninitializedArray<byte>(RecordBufferBytes, pinned: true);
-    private int _recordsStart;
-    private int _recordsEnd;
 
-    // Belongs to the session.
+    // Records are collected here and sent together, from where they lie: one system call, and one waking of the server, for four
+    // of them. Belongs to the session.
     private readonly nint _encrypted;
+
+    // Of the records in there: what the socket has taken, and what it has still to take.
+    private int _sent;
+    private int _unsent;
     private bool _released;
     private nint _session;
 
@@ -132,7 +136,7 @@ public sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Encrypted bytes wait for <see cref="Flush"/>, because the socket did not take them.</summary>
-    public bool HasUnsent => _recordsStart < _recordsEnd;
+    public bool HasUnsent => _unsent > 0;
 
     /// <summary>Encrypts bytes, and sends them as far as the socket takes them; <see cref="HasUnsent"/> tells of the rest.</summary>
     /// <param name="buffer">What; not empty.</param>
@@ -173,37 +177,34 @@ public sealed unsafe class TlsSession : IDisposable
     /// <returns>WantWrite when the socket does not take all of it now.</returns>
     public TlsStatus Flush()
     {
-        while (true)
+        // SAFETY: a live BIO, whose memory stays where it is until something is written to it or it is reset.
+        byte* records;
+        int length = (int)LibCrypto.BIO_ctrl(_encrypted, BioInfo, 0, &records);
+        while (_sent < length)
         {
-            while (_recordsStart < _recordsEnd)
+            int sent = Posix.Send(_socket.Value, new ReadOnlySpan<byte>(records + _sent, length - _sent), SocketConstants.MSG_DONTWAIT);
+            if (sent == -Errno.EAGAIN)
             {
-                int sent = Posix.Send(_socket.Value, _records.AsSpan(_recordsStart.._recordsEnd), SocketConstants.MSG_DONTWAIT);
-                if (sent == -Errno.EAGAIN)
-                {
-                    return TlsStatus.WantWrite;
-                }
-
-                if (sent < 0)
-                {
-                    Failure ??= new TlsFailure(Errno.Describe(sent), 0, 0, -sent);
-                    return TlsStatus.Failed;
-                }
-
-                _recordsStart += sent;
+                _unsent = length - _sent;
+                return TlsStatus.WantWrite;
             }
 
-            // SAFETY: the buffer is pinned for its life, and its length is passed.
-            fixed (byte* p = _records)
+            if (sent < 0)
             {
-                _recordsStart = 0;
-                _recordsEnd = Math.Max(0, LibCrypto.BIO_read(_encrypted, p, RecordBufferBytes));
+                Failure ??= new TlsFailure(Errno.Describe(sent), 0, 0, -sent);
+                return TlsStatus.Failed;
             }
 
-            if (_recordsEnd == 0)
-            {
-                return TlsStatus.Ok;
-            }
+            _sent += sent;
         }
+
+        (_sent, _unsent) = (0, 0);
+        if (length > 0)
+        {
+            _ = LibCrypto.BIO_ctrl(_encrypted, BioReset, 0, null);
+        }
+
+        return TlsStatus.Ok;
     }
 
     /// <summary>Tells the peer that nothing more will come, if the socket takes it at once.</summary>

@@ -22,11 +22,21 @@ public static class ControlClient
                 .SendAsync(socket, JsonSerializer.SerializeToUtf8Bytes(request, AttachJson.Default.ControlRequest), patience.Token)
                 .ConfigureAwait(false);
             ReadOnlyMemory<byte>? line = await ControlLine.ReceiveAsync(socket, ControlLine.MaximumReply, patience.Token).ConfigureAwait(false);
-            return line is { } json ? JsonSerializer.Deserialize(json.Span, AttachJson.Default.ControlReply) : null;
+            return line is { } json ? Read(json.Span) : null;
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or JsonException or ArgumentException)
         {
             return null;
         }
+    }
+
+    /// <summary>Reads the line of a reply.</summary>
+    /// <param name="line">The line.</param>
+    /// <returns>The reply; null when it is nonsense.</returns>
+    /// <exception cref="JsonException">It is no JSON.</exception>
+    internal static ControlReply? Read(ReadOnlySpan<byte> line)
+    {
+        ControlReply? reply = JsonSerializer.Deserialize(line, AttachJson.Default.ControlReply);
+        return reply?.Status is { } status && !StatusCheck.IsWhole(status) ? null : reply;
     }
 }

@@ -16,7 +16,7 @@ public sealed record ControlRequest
     public int Version { get; init; } = 1;
 
     /// <summary>What is asked: one of the constants.</summary>
-    public string Request { get; init; } = string.Empty;
+    public string Request { get; init => field = value ?? string.Empty; } = string.Empty;
 
     /// <summary>With <see cref="Detach"/>: fail what is in flight, and do it although the device is in use.</summary>
     public bool Force { get; init; }

@@ -2,6 +2,7 @@ using System.Runtime;
 using Microsoft.Extensions.Logging;
 using NbdFuse.Attach;
 using NbdFuse.Attach.Control;
+using NbdFuse.Native;
 using NbdFuse.Protocol;
 
 namespace NbdFuse.Cli;
@@ -14,6 +15,9 @@ namespace NbdFuse.Cli;
 internal sealed partial class AttachDaemon : IDisposable
 {
     // A patient detach that nobody waits for: who has the device by now without our knowing is found out long before.
+    // What the process makes is for its user.
+    private const int Private = 0x3F;
+
     private static readonly TimeSpan UnheardPatience = TimeSpan.FromSeconds(30);
 
     private readonly AttachArguments _arguments;
@@ -46,6 +50,13 @@ internal sealed partial class AttachDaemon : IDisposable
         _arguments = arguments;
         _entry = entry;
         _logOptions = logOptions;
+        Privileges.HideKeys(arguments.Tls);
+        if (arguments.RehearsalDelay == TimeSpan.Zero)
+        {
+            // Not at boot, where this process writes the files of the new system, too.
+            Posix.Umask(Private);
+        }
+
         _protection = ProcessProtection.Apply();
         _context = new DriverContext(arguments, entry, loggers, Publish) { Keeper = keeper };
         _logger = _context.Logger;
@@ -121,7 +132,19 @@ internal sealed partial class AttachDaemon : IDisposable
 
                 // A path of a socket in the URI may have been relative; from here on nothing is looked up any more.
                 Directory.SetCurrentDirectory("/");
+                // At boot whoever hears of the device goes on to make it the root.
+                bool isBoot = _arguments.RehearsalDelay != TimeSpan.Zero;
+                if (!isBoot)
+                {
+                    Privileges.Drop(Privileges.Device, _context.Target, _logger);
+                }
+
                 Task? unheard = ready(device.Path) ? null : DetachUnheardAsync();
+                if (isBoot)
+                {
+                    Privileges.Drop(Privileges.Device, _context.Target, _logger);
+                }
+
                 using var ending = new CancellationTokenSource();
                 Task rehearsal = RehearseLateAsync(ending.Token);
                 await ServeAsync(signals, signal, unheard).ConfigureAwait(false);

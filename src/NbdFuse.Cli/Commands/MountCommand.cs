@@ -47,6 +47,7 @@ internal static class MountCommand
             Host(arguments, link).Notify(ServiceStatus.Connecting(arguments.Target!), logger);
         }
 
+        Privileges.HideKeys(arguments.Tls);
         export = await OpenAsync(arguments, options, loggers, signals, link).ConfigureAwait(false);
         MountedExport mounted;
         try
@@ -79,6 +80,7 @@ internal static class MountCommand
                     await KeptMount.BeginAsync(link, mounted, target, logger).ConfigureAwait(false);
                 }
 
+                Privileges.Drop(mount, arguments, logger);
                 return await ServeAsync(mounted, target, arguments, signals, logger, error, link).ConfigureAwait(false);
             }
             finally
