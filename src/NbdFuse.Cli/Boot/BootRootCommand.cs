@@ -60,7 +60,7 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
 
     private async Task BootAsync()
     {
-        _arguments = BootArguments.Parse(await File.ReadAllTextAsync(CommandLine).ConfigureAwait(false));
+        _arguments = BootArguments.Parse(File.ReadAllText(CommandLine));
         _console = new BootConsole(error, _arguments.Debug);
         foreach (string note in _arguments.Notes)
         {
