@@ -100,6 +100,10 @@ public sealed partial class BlockCache
         else
         {
             Statistics.Misses++;
+            if (Statistics.LatencyMicroseconds >= _aroundAbove && TryReadAround(request))
+            {
+                return;
+            }
         }
 
         if (request.Length >= _bypassBytes || _onlyPrefetches || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))

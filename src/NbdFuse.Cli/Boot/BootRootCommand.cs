@@ -214,6 +214,7 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                     ReadOnly = _arguments.Overlay,
                     PrefetchFile = _prefetch,
                     RecordFile = _record,
+                    AroundBytes = ExportTraces.AroundBytesAtBoot(),
                     RehearsalDelay = RehearsalDelay,
                     Words = [uri.ToString()],
                 },

@@ -48,7 +48,8 @@ internal sealed class ExportLayers : IAsyncDisposable
             TraceLog.Prefetching(logger, prefetch.Count, prefetch.Bytes);
         }
 
-        ExportCache? cache = ExportCache.Over(stack, export, ready, cacheBytes, readAheadBytes, prefetch);
+        ExportCache? cache = ExportCache.Over(
+            stack, export, ready, cacheBytes, traces.AroundBytes > 0 ? traces.AroundBytes : readAheadBytes, prefetch, traces.AroundBytes > 0);
         IBlockDevice top = cache?.Device ?? stack;
         if (traces.RecordPath is null)
         {
