@@ -30,10 +30,10 @@ clean_up() {
     rm -rf "$WORK"
 }
 
-# Each boot writes to a layer of its own: the image stays as it is.
+# Each boot writes to a layer of its own: the image stays as it is. The delay comes before it, as it cuts reads into blocks of 64 KiB.
 start_server() {
     rm -f "$WORK/port"
-    nbdkit -f -P "$WORK/pid" -i 127.0.0.1 -p "$PORT" --filter=cow --filter=delay file "$WORK/disk" rdelay="$1" &
+    nbdkit -f -P "$WORK/pid" -i 127.0.0.1 -p "$PORT" --filter=delay --filter=cow file "$WORK/disk" rdelay="$1" &
     SERVER=$!
     until [[ -s $WORK/pid ]]; do sleep 0.1; done
 }

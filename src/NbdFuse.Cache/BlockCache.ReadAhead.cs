@@ -170,6 +170,26 @@ public sealed partial class BlockCache
         return true;
     }
 
+    /// <summary>Reads what lies around a short read, in one segment.</summary>
+    private bool TryReadAround(BlockRequest request)
+    {
+        if (request.Length >= _bypassBytes || !HasBudget())
+        {
+            return false;
+        }
+
+        long length = _segments[0].Memory.Length;
+        long start = request.Offset & ~(length - 1);
+        long end = Math.Min(_size, start + length);
+        if (request.End > end || _mutations.Overlaps(start, end) || _segmentRanges.Overlaps(start, end) || !TryStartSegment(-1, start, end))
+        {
+            return false;
+        }
+
+        _segments[_segmentRanges.FindContaining(start, end)].AddWaiter(request);
+        return true;
+    }
+
     private bool TryStartSegment(int place, long start, long end)
     {
         if (_freeSegmentCount == 0 && !TryEvictSegment())

@@ -117,6 +117,11 @@ public sealed partial class BlockCache
                 _lower.Submit(request);
                 return;
             }
+
+            if (Statistics.LatencyMicroseconds >= _aroundAbove && TryReadAround(request))
+            {
+                return;
+            }
         }
 
         if (request.Length >= _bypassBytes || _onlyPrefetches || _mutations.Overlaps(request.Offset, request.End) || !TryFill(request, stream))

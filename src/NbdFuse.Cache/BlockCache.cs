@@ -45,6 +45,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
     private readonly int _bypassBytes;
     private readonly GranuleStore? _store;
     private readonly bool _onlyPrefetches;
+    private readonly long _aroundAbove;
     private bool _isSuspended;
 
     /// <summary>Makes an empty cache.</summary>
@@ -78,6 +79,7 @@ public sealed partial class BlockCache : IBlockDevice, IBlockCompletion, IReques
         _bypassBytes = Math.Min(options.BypassBytes, Floor(info.MaximumPayload) - Granule);
         _store = _layout.Slots > 0 ? new GranuleStore(_layout.Slots) : null;
         _onlyPrefetches = _layout.Slots == 0 && _layout.Segments == 0;
+        _aroundAbove = _layout.Segments > 0 ? options.AroundAboveMicroseconds ?? long.MaxValue : long.MaxValue;
         _freePieces = new int[_layout.Pieces];
         _rangeOfPiece = new int[_layout.Pieces];
         _fills = MakeFills(ready);

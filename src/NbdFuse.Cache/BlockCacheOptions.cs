@@ -21,6 +21,12 @@ public sealed record BlockCacheOptions
     public long ReadAheadBytes { get; init; } = 8L << 20;
 
     /// <summary>
+    /// While an answer takes at least this long, a short read that is not in memory reads what lies around it, too, some
+    /// 64th of <see cref="ReadAheadBytes"/>: for a boot, which reads a thousand short ranges of a small part of its disk. Null: never.
+    /// </summary>
+    public long? AroundAboveMicroseconds { get; init; }
+
+    /// <summary>
     /// Reads of at least this many bytes that are not in memory pass the cache by and are not kept, so that their payload can go
     /// from the socket to the caller without a copy. 4096 to 1 MiB, a multiple of 4096.
     /// </summary>

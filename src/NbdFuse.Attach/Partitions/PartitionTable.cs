@@ -30,6 +30,10 @@ public static class PartitionTable
             : SmallBlock;
     }
 
+    /// <summary>Whether a disk may have a table that <see cref="Read"/> reads: each begins with a master boot record.</summary>
+    /// <param name="start">Its first 512 bytes or more.</param>
+    public static bool IsMarked(ReadOnlySpan<byte> start) => start.Length >= SmallBlock && MasterBootRecord.IsValid(start);
+
     /// <summary>Reads GPT or MBR.</summary>
     /// <param name="read">Reads the disk.</param>
     /// <param name="size">Its size in bytes.</param>

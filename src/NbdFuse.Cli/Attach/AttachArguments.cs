@@ -39,6 +39,9 @@ internal sealed record AttachArguments
     /// <summary>File for a trace of what is read, or null.</summary>
     public string? RecordFile { get; init; }
 
+    /// <summary>Memory for what lies around short reads of a slow server, in bytes; 0: no such reading. Not of the driver nbd.</summary>
+    public long AroundBytes { get; init; }
+
     /// <summary>What is asked of the driver nbd alone.</summary>
     public NbdDriverOptions Nbd { get; init; } = new();
 

@@ -77,11 +77,8 @@ internal sealed class AttachLogging : ILoggerProvider
 
     /// <summary>A factory for loggers of this log.</summary>
     /// <param name="minimum">Lowest level that is logged.</param>
-    public ILoggerFactory Factory(LogLevel minimum) => LoggerFactory.Create(builder =>
-    {
-        builder.SetMinimumLevel(minimum);
-        builder.AddProvider(this);
-    });
+    /// <remarks>Without a builder, which would compose two objects by a container of dependencies.</remarks>
+    public ILoggerFactory Factory(LogLevel minimum) => new LoggerFactory([this], new LoggerFilterOptions { MinLevel = minimum });
 
     /// <summary>Waits until all that was logged so far is written, for a while.</summary>
     public void Flush() => _writer?.Flush();

@@ -29,7 +29,8 @@ internal sealed record DriverContext(
     public bool IsReadOnly => Arguments.ReadOnly || MountOptions.IsReadOnly;
 
     /// <summary>What is read ahead by a trace, and recorded.</summary>
-    public ExportTraces Traces { get; } = ExportTraces.Load(Arguments.Recovery.Shared ? null : Arguments.PrefetchFile, Arguments.RecordFile);
+    public ExportTraces Traces { get; } =
+        ExportTraces.Load(Arguments.Recovery.Shared ? null : Arguments.PrefetchFile, Arguments.RecordFile) with { AroundBytes = Arguments.AroundBytes };
 
     /// <summary>Where the server is.</summary>
     public NbdTarget Target { get; } = NbdTarget.FromUri(Arguments.Uri);

@@ -60,7 +60,7 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
 
     private async Task BootAsync()
     {
-        _arguments = BootArguments.Parse(await File.ReadAllTextAsync(CommandLine).ConfigureAwait(false));
+        _arguments = BootArguments.Parse(File.ReadAllText(CommandLine));
         _console = new BootConsole(error, _arguments.Debug);
         foreach (string note in _arguments.Notes)
         {
@@ -214,6 +214,7 @@ internal sealed class BootRootCommand(TextWriter output, TextWriter error, bool 
                     ReadOnly = _arguments.Overlay,
                     PrefetchFile = _prefetch,
                     RecordFile = _record,
+                    AroundBytes = ExportTraces.AroundBytesAtBoot(),
                     RehearsalDelay = RehearsalDelay,
                     Words = [uri.ToString()],
                 },

@@ -7,6 +7,9 @@ namespace NbdFuse.Cli;
 /// <summary>The verbs for booting from an export.</summary>
 internal static class BootVerbs
 {
+    /// <summary>The verb that the first process of an initramfs runs.</summary>
+    public const string RootVerb = "root";
+
     private const string Cpio = "cpio";
     private const string UImage = "uimage";
 
@@ -91,7 +94,7 @@ internal static class BootVerbs
     /// <param name="shared">Options that all verbs have.</param>
     public static Command Root(TextWriter output, TextWriter error, params Option[] shared)
     {
-        var command = new Command("root", "Mount the root that the kernel's command line names; for the first process of an initramfs only");
+        var command = new Command(RootVerb, "Mount the root that the kernel's command line names; for the first process of an initramfs only");
         var attach = new Option<bool>("--attach") { Description = "Make the device only, and print where the root filesystem is" };
         command.Options.Add(attach);
         Array.ForEach(shared, command.Options.Add);

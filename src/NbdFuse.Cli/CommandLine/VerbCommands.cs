@@ -47,6 +47,9 @@ internal sealed class VerbCommands
                 return 0;
             case NbdIoctlHelper.Verb:
                 return await NbdIoctlHelper.RunAsync([.. arguments.Skip(1)], _output).ConfigureAwait(false);
+            case BootVerbs.RootVerb when arguments.Count == 1:
+                // The way of the initramfs, without the parser: that would be half a second of a boot on a slow machine.
+                return await new BootRootCommand(_output, _error).RunAsync().ConfigureAwait(false);
             case LoopHelper.Verb:
                 return LoopHelperCommand.Run([.. arguments.Skip(1)]);
             case "help":

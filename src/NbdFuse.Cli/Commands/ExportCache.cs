@@ -13,6 +13,9 @@ internal sealed class ExportCache : IDisposable
     /// <summary>Memory for reading ahead, in bytes, when the user says nothing.</summary>
     public const long DefaultReadAheadBytes = 24L << 20;
 
+    // An answer that takes so long is a matter of distance, or of the server's disk: at a gigabit per second 256 KiB take half of it.
+    private const long SlowMicroseconds = 4000;
+
     private readonly NativeRegion _region;
 
     private ExportCache(NativeRegion region, BlockCache device)
@@ -31,23 +34,25 @@ internal sealed class ExportCache : IDisposable
     /// <param name="cacheBytes">Memory for content; 0 for none, null for the default.</param>
     /// <param name="readAheadBytes">Memory for reading ahead; 0 for none, null for the default.</param>
     /// <param name="trace">What is read ahead by a trace, or null.</param>
+    /// <param name="readsAround">Whether short reads of a slow server bring what lies around them.</param>
     /// <returns>Null when there is nothing to put in between.</returns>
     /// <exception cref="PosixException">There is no memory for it.</exception>
     public static ExportCache? Over(
-        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, AccessTrace? trace = null)
+        IBlockDevice stack, BlockDeviceInfo export, ReadyList ready, long? cacheBytes, long? readAheadBytes, AccessTrace? trace = null, bool readsAround = false)
     {
         var options = new BlockCacheOptions
         {
             CacheBytes = cacheBytes ?? DefaultCacheBytes,
             ReadAheadBytes = readAheadBytes ?? DefaultReadAheadBytes,
             MaximumPayload = export.MaximumPayload,
+            AroundAboveMicroseconds = readsAround ? SlowMicroseconds : null,
             Prefetch = trace,
             PrefetchBytes = ExportTraces.MemoryBytes(),
         };
         if (!BlockCache.Fits(export))
         {
             // Nothing that is said by default may keep an export from being mounted; what was asked for is refused below.
-            options = options with { CacheBytes = cacheBytes ?? 0, ReadAheadBytes = readAheadBytes ?? 0 };
+            options = options with { CacheBytes = cacheBytes ?? 0, ReadAheadBytes = readsAround ? 0 : readAheadBytes ?? 0 };
         }
 
         if (options.CacheBytes == 0 && options.ReadAheadBytes == 0 && trace is null)

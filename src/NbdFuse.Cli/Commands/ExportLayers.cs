@@ -55,7 +55,8 @@ internal sealed class ExportLayers : IAsyncDisposable
 
         ZeroRangeLayer? zeroes = knowsZeroes && stack.Info.CanBlockStatus ? new ZeroRangeLayer(stack, ready) : null;
         stack = zeroes ?? stack;
-        ExportCache? cache = ExportCache.Over(stack, export, ready, cacheBytes, readAheadBytes, prefetch);
+        ExportCache? cache = ExportCache.Over(
+            stack, export, ready, cacheBytes, traces.AroundBytes > 0 ? traces.AroundBytes : readAheadBytes, prefetch, traces.AroundBytes > 0);
         IBlockDevice top = cache?.Device ?? stack;
         if (traces.RecordPath is null)
         {

@@ -7,6 +7,8 @@ namespace NbdFuse.Cli;
 internal sealed record ExportTraces
 {
     private const long LargestMemory = 32L << 20;
+    private const long LargestAround = 16L << 20;
+    private const long SmallestAround = 8L << 20;
     private const string MemoryInfo = "/proc/meminfo";
 
     /// <summary>Neither.</summary>
@@ -17,6 +19,9 @@ internal sealed record ExportTraces
 
     /// <summary>Absolute path of the file for this reader's trace, or null.</summary>
     public string? RecordPath { get; init; }
+
+    /// <summary>Memory for what lies around short reads of a slow server, in bytes; 0: no such reading.</summary>
+    public long AroundBytes { get; init; }
 
     /// <summary>Whether anything is asked for.</summary>
     public bool IsAny => Prefetch is not null || RecordPath is not null;
@@ -35,6 +40,11 @@ internal sealed record ExportTraces
 
         return new ExportTraces { Prefetch = prefetch is null ? null : AccessTrace.Read(prefetch), RecordPath = path };
     }
+
+    /// <summary>Memory for <see cref="AroundBytes"/> of a boot, in bytes: a thirty-second, and none on a machine that has none to spare.</summary>
+    /// <param name="path">The kernel's file, such as /proc/meminfo.</param>
+    public static long AroundBytesAtBoot(string path = MemoryInfo) =>
+        MemoryBytes(path) / 2 is >= SmallestAround and var bytes ? Math.Min(LargestAround, bytes) : 0;
 
     /// <summary>Memory for what is read ahead, in bytes: of a small machine, a small part.</summary>
     /// <param name="path">The kernel's file, such as /proc/meminfo.</param>

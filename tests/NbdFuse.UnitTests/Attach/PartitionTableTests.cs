@@ -27,6 +27,18 @@ public sealed class PartitionTableTests
     }
 
     [Fact]
+    public void Disk_without_a_boot_record_has_no_table_that_is_read()
+    {
+        byte[] disk = PartitionImage.Gpt(Size, 512, (1, 40, 50));
+        Assert.True(PartitionTable.IsMarked(disk.AsSpan(0, 8192)));
+        Assert.True(PartitionTable.IsMarked(PartitionImage.Mbr(Size, (0x83, 1, 1))));
+        disk[510] = 0;
+        Assert.False(PartitionTable.IsMarked(disk));
+        Assert.Empty(Read(disk, 512));
+        Assert.False(PartitionTable.IsMarked([]));
+    }
+
+    [Fact]
     public void Damaged_gpt_header_is_replaced_by_the_copy_at_the_end()
     {
         byte[] disk = PartitionImage.Gpt(Size, 512, (1, 40, 50));

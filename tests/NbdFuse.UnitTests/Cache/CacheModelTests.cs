@@ -28,13 +28,15 @@ public class CacheModelTests
     [InlineData(1 << 20, 0, 2, true)]
     [InlineData(0, 1 << 20, 2, true)]
     [InlineData(0, 0, 2, true)]
+    [InlineData(0, 1 << 20, 40, false, true)]
+    [InlineData(1 << 20, 1 << 20, 2, true, true)]
     public void Requests_in_flight_in_any_order_see_what_they_may_see(
-        int cacheBytes, int readAheadBytes, int faultsPerMille, bool prefetches = false) =>
+        int cacheBytes, int readAheadBytes, int faultsPerMille, bool prefetches = false, bool readsAround = false) =>
         SeededRounds.Run(2, random =>
         {
             var ready = new ReadyList();
             var device = new RacyDevice(Info);
-            BlockCache cache = Make(new ContractCheckLayer(device), ready, cacheBytes, readAheadBytes, prefetches ? Trace(random) : null);
+            BlockCache cache = Make(new ContractCheckLayer(device), ready, cacheBytes, readAheadBytes, prefetches ? Trace(random) : null, readsAround);
             var model = new CacheModel(random, device, ready, cache, new ContractCheckLayer(cache), isOrdered: false, faultsPerMille);
             model.Run(3000);
             Assert.True(cache.Statistics.Hits > (prefetches ? 10 : 100));
@@ -74,9 +76,16 @@ public class CacheModelTests
         return AccessTrace.Of(Info.Size, shuffled);
     }
 
-    private static BlockCache Make(IBlockDevice lower, ReadyList ready, int cacheBytes, int readAheadBytes, AccessTrace? trace = null)
+    private static BlockCache Make(IBlockDevice lower, ReadyList ready, int cacheBytes, int readAheadBytes, AccessTrace? trace = null, bool readsAround = false)
     {
-        var options = new BlockCacheOptions { CacheBytes = cacheBytes, ReadAheadBytes = readAheadBytes, Prefetch = trace, PrefetchBytes = 1 << 20 };
+        var options = new BlockCacheOptions
+        {
+            CacheBytes = cacheBytes,
+            ReadAheadBytes = readAheadBytes,
+            Prefetch = trace,
+            PrefetchBytes = 1 << 20,
+            AroundAboveMicroseconds = readsAround ? 0 : null,
+        };
         return new BlockCache(lower, ready, options, new ArrayCacheMemory(options.MemoryBytes));
     }
 }

@@ -12,7 +12,7 @@ internal sealed class LinkBench : IBlockCompletion
     private readonly HashSet<BlockRequest> _ended = [];
     private readonly byte[] _buffer = new byte[1 << 20];
 
-    public LinkBench(long latencyUs, double bytesPerUs, int maximumPayload = int.MaxValue)
+    public LinkBench(long latencyUs, double bytesPerUs, int maximumPayload = int.MaxValue, long? aroundAbove = null)
     {
         Device = new LinkDevice(Info, Clock, latencyUs, bytesPerUs);
         var options = new BlockCacheOptions
@@ -20,6 +20,7 @@ internal sealed class LinkBench : IBlockCompletion
             CacheBytes = 1 << 20,
             ReadAheadBytes = 8 << 20,
             MaximumPayload = maximumPayload,
+            AroundAboveMicroseconds = aroundAbove,
             Clock = Clock,
         };
         Cache = new BlockCache(Device, _ready, options, new ArrayCacheMemory(options.MemoryBytes));

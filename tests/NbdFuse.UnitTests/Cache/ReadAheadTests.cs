@@ -83,6 +83,23 @@ public class ReadAheadTests
         Assert.Equal(0, bench.Statistics.Prefetches);
     }
 
+    [Theory]
+    [InlineData(20_000, true)]
+    [InlineData(1000, false)]
+    public void Short_reads_of_a_small_part_bring_what_lies_around_them_when_answers_are_slow(int latencyUs, bool isExpected)
+    {
+        // As a boot reads: half of the blocks of 64 pieces of 128 KiB, in no order.
+        var random = new Random(9);
+        var bench = new LinkBench(latencyUs, 100, aroundAbove: 4000);
+        int[] blocks = [.. Enumerable.Range(0, 2048)];
+        random.Shuffle(blocks);
+        bench.Run(blocks.Take(1024).Select(block => (block * 4096L, 4096)));
+
+        int reads = bench.Device.Seen.Count;
+        Assert.True(isExpected ? reads < 120 : reads > 900, $"{reads} reads");
+        Assert.All(bench.Device.Seen.Skip(isExpected ? 1 : 0).Take(20), seen => Assert.Equal(isExpected ? 128 * K : 4096, seen.Length));
+    }
+
     [Fact]
     public void Short_runs_at_random_places_stop_being_read_ahead_far()
     {

@@ -74,6 +74,16 @@ public sealed class ExportTraceTests : IDisposable
         Assert.Equal(bytes, ExportTraces.MemoryBytes(_directory["meminfo"]));
     }
 
+    [Theory]
+    [InlineData("MemTotal:        196608 kB\n", 0)]
+    [InlineData("MemTotal:        470000 kB\n", 15_040_512)]
+    [InlineData("MemTotal:        8388608 kB\n", 16 << 20)]
+    public void Reading_around_at_boot_takes_little_memory_and_none_where_there_is_little(string text, long bytes)
+    {
+        File.WriteAllText(_directory["meminfo"], text);
+        Assert.InRange(ExportTraces.AroundBytesAtBoot(_directory["meminfo"]), bytes * 99 / 100, bytes * 101 / 100);
+    }
+
     private ExportLayers Over(IBlockDevice device, ExportTraces traces) =>
         ExportLayers.Over(device, device.Info, _ready, 0, 0, traces, NullLogger.Instance);
 }

@@ -27,6 +27,7 @@ internal sealed partial class UblkDriver(DriverContext context) : IKeptDriver
     private UblkDevice? _device;
     private ExportLayers? _layers;
     private TimingLayer? _timing;
+    private bool _hasNoTable;
 
     /// <inheritdoc/>
     public string Name => UblkKind.Name;
@@ -277,6 +278,7 @@ internal sealed partial class UblkDriver(DriverContext context) : IKeptDriver
         byte[] start = size < StartBytes
             ? []
             : await QueueReader.ReadStartAsync(_loop, _queue!, StartBytes, cancellation).ConfigureAwait(false);
+        _hasNoTable = start.Length > 0 && !Attach.Partitions.PartitionTable.IsMarked(start);
         return Attach.Partitions.PartitionTable.BlockSizeOf(
             (offset, buffer) => offset + buffer.Length <= start.Length && start.AsSpan((int)offset, buffer.Length).TryCopyTo(buffer), size);
     }
@@ -288,6 +290,12 @@ internal sealed partial class UblkDriver(DriverContext context) : IKeptDriver
         {
             // They have been there all the time.
             return [.. PartitionNodes.Numbers(path).Select(number => PartitionNodes.NodeOf(path, number))];
+        }
+
+        if (_hasNoTable && PartitionNodes.Numbers(path).Count == 0)
+        {
+            // A bare filesystem, say. The helper is a start of the runtime, which on a slow machine takes a second or more.
+            return [];
         }
 
         using CancellationTokenRegistration abort = cancellation.Register(_device.Abort);
