@@ -5,6 +5,7 @@
 [ -n "$2" ] || exit 1
 options=
 type=
+device=
 access=ro
 set -f
 # shellcheck disable=SC2013 # words are what is wanted
@@ -13,6 +14,7 @@ for word in $(cat /proc/cmdline); do
         ro | rw) access=$word ;;
         rootflags=*) options=,${word#rootflags=} ;;
         rootfstype=*) type=${word#rootfstype=} ;;
+        root=/dev/*) device=${word#root=/dev/} ;;
     esac
 done
 mkdir -p "$2"
@@ -25,3 +27,12 @@ mkdir -p "$2"
     [ -z "$type" ] || echo "Type=$type"
     echo "Options=$access$options"
 } >"$2/sysroot.mount"
+
+# Dracut's generator has the initramfs wait without end for the device of root=, such as /dev/nbd0, which may never be there.
+case $device in
+    '' | *[!a-z0-9]*) ;;
+    *)
+        mkdir -p "$2/dev-$device.device.d"
+        printf '[Unit]\nJobTimeoutSec=1\nJobRunningTimeoutSec=1\n' >"$2/dev-$device.device.d/zz-nbdfuse.conf"
+        ;;
+esac
