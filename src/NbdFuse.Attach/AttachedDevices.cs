@@ -66,16 +66,28 @@ public sealed class AttachedDevices(IReadOnlyList<DeviceKind> kinds)
         return holders;
     }
 
-    /// <summary>Removes entries of daemons that ended before they had a device, and of devices of which nothing is left.</summary>
-    /// <param name="isReplaced">Whether a device is no longer served by the daemon of a state, should that be gone; null for none.</param>
-    public void Prune(Predicate<AttachState>? isReplaced = null)
+    /// <summary>Removes entries of processes that are gone. No device is looked at: that may wait for whoever serves it.</summary>
+    /// <param name="isOver">Whether nothing that a state names needs the entry any more.</param>
+    public static void Forget(Predicate<AttachState> isOver)
+    {
+        foreach (AttachEntry entry in RuntimeDirectory.Entries())
+        {
+            if (entry.Read() is { } state && !AttachEntry.IsAlive(state) && isOver(state))
+            {
+                entry.Remove();
+            }
+        }
+    }
+
+    /// <summary>Removes entries of daemons that ended before they had a device.</summary>
+    public void Prune()
     {
         foreach (AttachEntry entry in RuntimeDirectory.Entries())
         {
             AttachState? state = entry.Read();
             bool abandoned = state is null
                 ? DateTime.UtcNow - Directory.GetLastWriteTimeUtc(entry.Directory) > AbandonedAge
-                : (state.Device.Length == 0 || IsGone(state) || isReplaced?.Invoke(state) == true) && !AttachEntry.IsAlive(state);
+                : state.Device.Length == 0 && !AttachEntry.IsAlive(state);
             if (abandoned && kinds.All(kind => kind.Find(entry) is null))
             {
                 entry.Remove();

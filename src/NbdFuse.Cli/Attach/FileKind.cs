@@ -9,6 +9,10 @@ internal sealed class FileKind : DeviceKind
     /// <summary>What stands in the place of the driver's name.</summary>
     public const string Name = "file";
 
+    /// <summary>Whether the mount of a file is not there any more.</summary>
+    /// <param name="state">The state of its entry.</param>
+    public static bool IsUnmounted(AttachState state) => state.DriverNote is not { } device || !FuseMount.Exists(device);
+
     /// <inheritdoc/>
     public override string Driver => Name;
 
@@ -22,7 +26,7 @@ internal sealed class FileKind : DeviceKind
     public override string? Find(AttachEntry entry) => null;
 
     /// <inheritdoc/>
-    public override bool IsGone(AttachState state) => state.DriverNote is not { } device || !FuseMount.Exists(device);
+    public override bool IsGone(AttachState state) => IsUnmounted(state);
 
     /// <inheritdoc/>
     public override IReadOnlyList<DeviceHolder> TakeDown(AttachEntry entry, AttachState state, bool force) =>

@@ -72,7 +72,7 @@ internal static class MountCommand
 
             mounted.Start();
             Announce(logger, export, target, arguments);
-            MountStatus? status = MountStatus.Publish(mounted, export, target, arguments, logger);
+            MountStatus? status = null;
             try
             {
                 if (link is not null)
@@ -80,6 +80,7 @@ internal static class MountCommand
                     await KeptMount.BeginAsync(link, mounted, target, logger).ConfigureAwait(false);
                 }
 
+                status = MountStatus.Publish(mounted, export, target, arguments, logger);
                 Privileges.Drop(mount, arguments, logger);
                 return await ServeAsync(mounted, target, arguments, signals, logger, error, link).ConfigureAwait(false);
             }

@@ -45,7 +45,8 @@ internal sealed class MountStatus : IAsyncDisposable
         try
         {
             // Also that of the process before, which a keeper has had followed by this one.
-            DeviceDrivers.Devices.Prune(state => state.Driver == FileKind.Name && state.DriverNote == mounted.Device);
+            AttachedDevices.Forget(state =>
+                state.Driver == FileKind.Name && (state.DriverNote == mounted.Device || FileKind.IsUnmounted(state)));
             entry = RuntimeDirectory.CreateEntry();
             int own = Environment.ProcessId;
             var state = new AttachState
