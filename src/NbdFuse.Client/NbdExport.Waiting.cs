@@ -149,6 +149,23 @@ public sealed partial class NbdExport
         return _held.Count < before;
     }
 
+    // By hand: a sort of the library's is compiled at its first use, which would be now, while the root file system may stand still.
+    // They are nearly in order as a rule.
+    private static void SortByOrder(BlockRequest[] requests)
+    {
+        for (int i = 1; i < requests.Length; i++)
+        {
+            BlockRequest request = requests[i];
+            int place = i;
+            for (; place > 0 && requests[place - 1].DeviceOrder > request.DeviceOrder; place--)
+            {
+                requests[place] = requests[place - 1];
+            }
+
+            requests[place] = request;
+        }
+    }
+
     private void RouteHeld()
     {
         if (_held.Count == 0)
@@ -156,8 +173,9 @@ public sealed partial class NbdExport
             return;
         }
 
-        BlockRequest[] held = [.. _held.OrderBy(static request => request.DeviceOrder)];
+        BlockRequest[] held = [.. _held];
         _held.Clear();
+        SortByOrder(held);
         foreach (BlockRequest request in held)
         {
             if (request.IsAbandoned)
