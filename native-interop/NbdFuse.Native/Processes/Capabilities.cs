@@ -24,4 +24,7 @@ public enum Capabilities : ulong
 
     /// <summary>Going beyond limits of resources, and PR_SET_IO_FLUSHER (CAP_SYS_RESOURCE).</summary>
     SysResource = 1UL << 24,
+
+    /// <summary>Making nodes of devices (CAP_MKNOD).</summary>
+    Mknod = 1UL << 27,
 }

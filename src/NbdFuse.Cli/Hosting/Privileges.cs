@@ -16,9 +16,9 @@ internal static partial class Privileges
 
     /// <summary>
     /// Of a process behind a block device: its helpers and control commands need CAP_SYS_ADMIN, locked memory that is mapped later
-    /// CAP_IPC_LOCK, and telling who uses a device CAP_SYS_PTRACE.
+    /// CAP_IPC_LOCK, telling who uses a device CAP_SYS_PTRACE, and reaching a ublk device whose node somebody has removed CAP_MKNOD.
     /// </summary>
-    public const Capabilities Device = Mount | Capabilities.IpcLock | Capabilities.SysPtrace;
+    public const Capabilities Device = Mount | Capabilities.IpcLock | Capabilities.SysPtrace | Capabilities.Mknod;
 
     /// <summary>Forbids others to look into this process, and dumps of its memory, when connections have keys. Before they are read.</summary>
     /// <param name="tls">How connections are encrypted.</param>
