@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
-using NbdFuse.Native;
 using NbdFuse.TestKit;
 using Xunit;
 
