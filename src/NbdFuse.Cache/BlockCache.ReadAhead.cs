@@ -330,7 +330,8 @@ public sealed partial class BlockCache
     }
 
     /// <summary>
-    /// Drops what was read ahead for readers that are gone. As long as it is there each random read is compared with it.
+    /// Drops what was read ahead for readers that are gone. As long as it is there each random read is compared with it. What was
+    /// read around short reads has no reader, and stays.
     /// </summary>
     private void DropForgottenSegments()
     {
@@ -341,7 +342,7 @@ public sealed partial class BlockCache
 
         foreach (Fill segment in _segments)
         {
-            if (segment.IsReady && segment != _draining && !_planner!.IsSame(segment.Stream, segment.StreamSerial))
+            if (segment is { IsReady: true, Stream: >= 0 } && segment != _draining && !_planner!.IsSame(segment.Stream, segment.StreamSerial))
             {
                 _segmentRanges.Remove(segment.Id);
                 Release(segment);
